@@ -1,0 +1,311 @@
+"""Reading the envelope: which files are encrypted, for whom, and their data keys.
+
+``model/envelope.json`` holds a header and, for each recipient, the files' data keys wrapped by
+HPKE (RFC 9180) with the header's SHA-256 as ``info``: a header that was changed opens nothing.
+Each file is a Cobblestone-256 payload (C2SP chunked encryption) under a key of its own.
+docs/format.md has every field.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.cobblestone import Cobblestone256Decryptor
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hpke
+
+from asrpack.bundle.keys import Key
+from asrpack.bundle.verify import (
+    FormatError,
+    canonical_base64,
+    canonical_json,
+    check_shape,
+    read_beneath,
+    strict_json,
+)
+from asrpack.errors import IntegrityError, KeyFileError
+
+ENVELOPE_FILE = "model/envelope.json"
+ENVELOPE_FORMAT = "asrpack-envelope/1"
+PAYLOAD_VERSION = "1"
+CIPHER = "cobblestone-256"
+SUITE = "hpke-hkdf-sha256-aes-256-gcm"
+KEMS = {"x-wing": hpke.KEM.MLKEM768_X25519, "x25519": hpke.KEM.X25519}
+DATA_KEY_SIZE = 32
+HPKE_TAG_SIZE = 16
+MAX_RECIPIENTS = 64
+MAX_ENCRYPTED_FILES = 64
+MAX_ENVELOPE = 1 << 20
+MAX_PLAINTEXT = 64 << 30
+
+_SHAPE = {
+    "header": {
+        "format": str,
+        "suite": str,
+        "bundle_id": str,
+        "signer": str,
+        "files": [{"path": str, "size": int, "cipher": str}],
+    },
+    "recipients": [{"kid": str, "kem": str, "wrapped": str}],
+}
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
+_HEX = re.compile(r"[0-9a-f]{64}")
+_READ_SIZE = 1 << 20
+_DAMAGED = "get the bundle again from its vendor"
+
+
+@dataclass(frozen=True)
+class EncryptedFile:
+    """A file under the envelope; its ciphertext is ``model/<path>.enc``.
+
+    Attributes:
+        path: name of the plaintext, e.g. ``encoder.onnx``.
+        size: of the plaintext, in bytes.
+    """
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A data key wrapped for one public key.
+
+    Attributes:
+        kid: SHA-256 of the recipient's public key, hexadecimal.
+        kem: ``x-wing`` or ``x25519``.
+        wrapped: HPKE's encapsulated key and ciphertext one after the other.
+    """
+
+    kid: str
+    kem: str
+    wrapped: bytes
+
+
+@dataclass(frozen=True)
+class Header:
+    """What every recipient's wrapped key is bound to.
+
+    Attributes:
+        bundle_id: UUID (version 4).
+        signer: DER SubjectPublicKeyInfo of the key that signs the bundle.
+        files: sorted by path.
+    """
+
+    bundle_id: str
+    signer: bytes
+    files: tuple[EncryptedFile, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The header as it stands in the envelope."""
+        return {
+            "format": ENVELOPE_FORMAT,
+            "suite": SUITE,
+            "bundle_id": self.bundle_id,
+            "signer": base64.b64encode(self.signer).decode(),
+            "files": [
+                {"path": item.path, "size": item.size, "cipher": CIPHER} for item in self.files
+            ],
+        }
+
+    @property
+    def info(self) -> bytes:
+        """HPKE's ``info``: SHA-256 of the header in canonical JSON."""
+        return hashlib.sha256(canonical_json(self.as_json())).digest()
+
+    def context(self, path: str) -> bytes:
+        """Cobblestone's context: ties a ciphertext to this bundle and its place in it."""
+        return f"{self.bundle_id}|{path}|{PAYLOAD_VERSION}".encode()
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A whole envelope, read and checked but not opened."""
+
+    header: Header
+    recipients: tuple[Recipient, ...]
+
+    def to_json(self) -> bytes:
+        """Canonical JSON."""
+        return canonical_json(
+            {
+                "header": self.header.as_json(),
+                "recipients": [
+                    {
+                        "kid": item.kid,
+                        "kem": item.kem,
+                        "wrapped": base64.b64encode(item.wrapped).decode(),
+                    }
+                    for item in self.recipients
+                ],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes, place: str = ENVELOPE_FILE) -> Envelope:
+        """Reads what :meth:`to_json` wrote, and that only.
+
+        Raises:
+            IntegrityError: another format or algorithm, fields missing or unknown, over 64
+                recipients, the same recipient twice, not canonical.
+        """
+        try:
+            return _parse(data)
+        except FormatError as error:
+            raise IntegrityError(
+                f"the envelope cannot be used: {error}",
+                code="envelope-" + error.code.removeprefix("envelope-"),
+                place=place,
+                remedy=_DAMAGED,
+            ) from None
+
+
+def suite(kem: str) -> hpke.Suite:
+    """The HPKE suite for a KEM's name; HKDF-SHA256 and AES-256-GCM throughout."""
+    return hpke.Suite(KEMS[kem], hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+
+def read_signer(bundle: Path) -> bytes:
+    """The signer named by a bundle's envelope, as a public key in DER; nothing is verified yet.
+
+    For a recipient without a pinned key: verify the bundle against this key, then open the
+    envelope, whose wrapped keys are bound to the same signer.
+
+    Raises:
+        IntegrityError: there is no envelope, or it cannot be used.
+    """
+    try:
+        data = read_beneath(bundle, ENVELOPE_FILE, MAX_ENVELOPE)
+    except OSError as error:
+        raise IntegrityError(
+            f"the envelope cannot be read: {error.strerror}",
+            code="envelope-missing",
+            place=str(bundle / ENVELOPE_FILE),
+            remedy=_DAMAGED,
+        ) from None
+    return Envelope.from_json(data).header.signer
+
+
+def open_envelope(data: bytes, identity: Key) -> dict[str, bytes]:
+    """Unwraps the data keys.
+
+    Args:
+        data: the verified bytes of ``model/envelope.json``.
+        identity: a recipient's private key.
+
+    Returns:
+        The 32-byte data key of each encrypted file by its path.
+
+    Raises:
+        KeyFileError: the bundle is not for this key.
+        IntegrityError: the envelope is not what was wrapped for this key.
+    """
+    envelope = Envelope.from_json(data)
+    header = envelope.header
+    mine = next((item for item in envelope.recipients if item.kid == identity.fingerprint), None)
+    if mine is None:
+        kids = ", ".join(item.kid for item in envelope.recipients)
+        raise KeyFileError(
+            f"the bundle is not for this key: it is for {kids}; given was {identity.fingerprint}",
+            code="identity-not-recipient",
+            place=ENVELOPE_FILE,
+            remedy="use the private key of one of these key ids (`asrpack keys show` prints a "
+            "key's id), or ask the vendor for a bundle for yours",
+        )
+    try:
+        if mine.kem != identity.algorithm:
+            raise InvalidTag
+        keys = suite(mine.kem).decrypt(mine.wrapped, identity.handle, header.info)
+    except (InvalidTag, ValueError):
+        raise IntegrityError(
+            f"the data keys for {mine.kid} do not open: the envelope was changed",
+            code="envelope-wrapped-key",
+            place=ENVELOPE_FILE,
+            remedy=_DAMAGED,
+        ) from None
+    return {
+        item.path: keys[i * DATA_KEY_SIZE : (i + 1) * DATA_KEY_SIZE]
+        for i, item in enumerate(header.files)
+    }
+
+
+def decrypt(ciphertext: bytes, key: bytes, context: bytes, place: str = "payload") -> bytes:
+    """Decrypts one Cobblestone-256 payload; returns nothing before all of it is verified.
+
+    Raises:
+        IntegrityError: another key or context, or a ciphertext that was cut, changed or extended.
+    """
+    decryptor = Cobblestone256Decryptor(key, context)
+    # BytesIO gives its buffer away without a copy: one plaintext in memory, not two.
+    plaintext = io.BytesIO()
+    view = memoryview(ciphertext)
+    try:
+        for start in range(0, len(view), _READ_SIZE):
+            plaintext.write(decryptor.update(view[start : start + _READ_SIZE]))
+        plaintext.write(decryptor.finalize())
+    except InvalidTag:
+        raise IntegrityError(
+            "the ciphertext does not decrypt: it was cut, changed or moved",
+            code="ciphertext",
+            place=place,
+            remedy=_DAMAGED,
+        ) from None
+    return plaintext.getvalue()
+
+
+def _parse(data: bytes) -> Envelope:
+    code = "envelope-format"
+    outer = strict_json(data, MAX_ENVELOPE)
+    check_shape(outer, _SHAPE, "the envelope", code)
+    head = outer["header"]
+    if head["format"] != ENVELOPE_FORMAT:
+        raise FormatError(code, f"its format is {head['format']!r}, not {ENVELOPE_FORMAT!r}")
+    if not UUID.fullmatch(head["bundle_id"]):
+        raise FormatError(code, "its bundle_id is not a UUID of version 4")
+    if head["suite"] != SUITE:
+        raise FormatError("envelope-algorithm", f"the suite {head['suite']!r} is not known")
+    files = []
+    for item in head["files"]:
+        if item["cipher"] != CIPHER:
+            raise FormatError("envelope-algorithm", f"the cipher {item['cipher']!r} is not known")
+        if not _NAME.fullmatch(item["path"]) or not 0 <= item["size"] <= MAX_PLAINTEXT:
+            raise FormatError(code, "a file has a path or size that is not allowed")
+        files.append(EncryptedFile(item["path"], item["size"]))
+    if not 0 < len(files) <= MAX_ENCRYPTED_FILES or not _ascending([f.path for f in files]):
+        raise FormatError(code, "its files are none, too many, unsorted or given twice")
+    recipients = []
+    if not 0 < len(outer["recipients"]) <= MAX_RECIPIENTS:
+        raise FormatError("envelope-recipients", f"must have 1 to {MAX_RECIPIENTS} recipients")
+    for item in outer["recipients"]:
+        recipients.append(_parse_recipient(item, len(files)))
+    if not _ascending([item.kid for item in recipients]):
+        raise FormatError("envelope-recipients", "its recipients are unsorted or given twice")
+    if canonical_json(outer) != data:
+        raise FormatError("json-not-canonical", "it is not canonical JSON")
+    signer = canonical_base64(head["signer"], "the signer", code)
+    return Envelope(Header(head["bundle_id"], signer, tuple(files)), tuple(recipients))
+
+
+def _parse_recipient(item: Any, count: int) -> Recipient:
+    code = "envelope-recipients"
+    if item["kem"] not in KEMS:
+        raise FormatError("envelope-algorithm", f"the KEM {item['kem']!r} is not known")
+    if not _HEX.fullmatch(item["kid"]):
+        raise FormatError(code, "a key id is not a SHA-256 in lower case")
+    wrapped = canonical_base64(item["wrapped"], "a wrapped key", code)
+    expected = KEMS[item["kem"]].enc_length() + count * DATA_KEY_SIZE + HPKE_TAG_SIZE
+    if len(wrapped) != expected:
+        raise FormatError(code, f"a wrapped key has {len(wrapped)} bytes, not {expected}")
+    return Recipient(item["kid"], item["kem"], wrapped)
+
+
+def _ascending(names: list[str]) -> bool:
+    return all(a < b for a, b in itertools.pairwise(names))

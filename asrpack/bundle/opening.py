@@ -1,0 +1,130 @@
+"""Opening a bundle in the one safe order: verify, unwrap, decrypt the very bytes verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asrpack.bundle import envelope as envelopes
+from asrpack.bundle.keys import Key, armour, signing_public
+from asrpack.bundle.metadata import BundleMetadata
+from asrpack.bundle.verify import (
+    METADATA_FILE,
+    FormatError,
+    RefusedError,
+    Verified,
+    show,
+    verify_bundle,
+)
+from asrpack.errors import AsrpackError, ErrorGroup, InputError, IntegrityError, KeyFileError
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A verified bundle and its decrypted files, in memory only.
+
+    Attributes:
+        files: plaintext by path: ``encoder.onnx``, ``decoder.onnx``, ``model.json``.
+    """
+
+    verified: Verified
+    metadata: BundleMetadata
+    files: dict[str, bytes] = field(repr=False)
+
+
+def check_bundle(bundle: Path, trust: Sequence[bytes]) -> Verified:
+    """:func:`asrpack.bundle.verify.verify_bundle` with asrpack's own errors.
+
+    Raises:
+        InputError: there is no such directory.
+        IntegrityError, ErrorGroup: the bundle is refused, for one reason or several.
+        KeyFileError: a trusted key cannot be read.
+    """
+    if not bundle.is_dir():
+        raise InputError(
+            "there is no such bundle directory" if not bundle.exists() else "is not a directory",
+            code="bundle-missing",
+            place=str(bundle),
+            remedy="give the directory that holds model.sig",
+        )
+    try:
+        return verify_bundle(bundle, trust)
+    except FormatError as error:
+        raise KeyFileError(f"a trusted key is {error}", code="key-format") from None
+    except RefusedError as refused:
+        errors: list[AsrpackError] = [
+            IntegrityError(
+                show(item.message),
+                code=item.code,
+                place=show(item.path) if item.path else str(bundle),
+                remedy=item.remedy,
+            )
+            for item in refused.findings
+        ]
+        raise errors[0] if len(errors) == 1 else ErrorGroup(errors) from None
+
+
+def open_sealed(bundle: Path, identity: Key, trust: Sequence[bytes] = ()) -> Opened:
+    """Verifies a bundle and decrypts its model to memory.
+
+    Args:
+        bundle: the bundle's directory.
+        identity: a recipient's private key (:func:`asrpack.bundle.keys.recipient_private`).
+        trust: the vendor's public keys in PEM. Without one the signature must be by the key
+            that the envelope names: then whoever wrapped the keys for this recipient also
+            signed these files, but who that is was not checked.
+
+    Raises:
+        InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`; also
+            KeyFileError where the bundle is not for this identity.
+    """
+    if trust or not bundle.is_dir():
+        verified = check_bundle(bundle, trust)
+    else:
+        named = armour("PUBLIC KEY", envelopes.read_signer(bundle))
+        signing_public(named, envelopes.ENVELOPE_FILE)
+        verified = check_bundle(bundle, [named])
+    metadata = BundleMetadata.from_json(_read(verified, METADATA_FILE), METADATA_FILE)
+    data = _read(verified, envelopes.ENVELOPE_FILE)
+    header = envelopes.Envelope.from_json(data).header
+    if header.signer != verified.signer.der:
+        raise IntegrityError(
+            "the envelope names another signer than the one who signed the bundle",
+            code="envelope-signer",
+            place=envelopes.ENVELOPE_FILE,
+            remedy="get the bundle again from its vendor",
+        )
+    if header.bundle_id != metadata.bundle_id:
+        raise IntegrityError(
+            f"the envelope is of bundle {header.bundle_id}, the metadata of {metadata.bundle_id}",
+            code="envelope-bundle-id",
+            place=envelopes.ENVELOPE_FILE,
+            remedy="get the bundle again from its vendor",
+        )
+    keys = envelopes.open_envelope(data, identity)
+    files = {}
+    for item in header.files:
+        name = f"model/{item.path}.enc"
+        plain = envelopes.decrypt(
+            _read(verified, name), keys[item.path], header.context(item.path), name
+        )
+        if len(plain) != item.size:
+            raise IntegrityError(
+                f"decrypts to {len(plain)} bytes, not {item.size}",
+                code="ciphertext",
+                place=name,
+                remedy="get the bundle again from its vendor",
+            )
+        files[item.path] = plain
+    return Opened(verified, metadata, files)
+
+
+def _read(verified: Verified, name: str) -> bytes:
+    try:
+        return verified.read(name)
+    except RefusedError as refused:
+        item = refused.findings[0]
+        raise IntegrityError(
+            item.message, code=item.code, place=item.path, remedy=item.remedy
+        ) from None

@@ -1,0 +1,96 @@
+"""Where a key comes from: a file, an environment variable or a command; never a literal.
+
+Standard library only: this file ships inside bundles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from asrpack.errors import KeyFileError
+
+MAX_SECRET_BYTES = 1 << 20
+COMMAND_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class SecretSource:
+    """A reference to key material. Its ``repr`` and ``str`` show the reference only."""
+
+    kind: Literal["file", "env", "command"]
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> SecretSource:
+        """Reads the command line's form: a path, ``env:NAME`` or ``cmd:…``."""
+        if text.startswith("env:"):
+            return cls("env", text[4:])
+        if text.startswith("cmd:"):
+            return cls("command", text[4:])
+        return cls("file", text)
+
+    def __str__(self) -> str:
+        return self.value if self.kind == "file" else f"{self.kind}:{self.value}"
+
+    def read(self) -> bytes:
+        """The key's bytes.
+
+        Raises:
+            KeyFileError: missing, unreadable, empty or over 1 MiB. The message never
+                repeats what was read.
+        """
+        data = {"file": self._file, "env": self._env, "command": self._command}[self.kind]()
+        if not data.strip():
+            raise KeyFileError("the key is empty", code="key-empty", place=str(self))
+        if len(data) > MAX_SECRET_BYTES:
+            raise KeyFileError("the key is over 1 MiB", code="key-too-large", place=str(self))
+        return data
+
+    def _file(self) -> bytes:
+        try:
+            with Path(self.value).open("rb") as stream:
+                return stream.read(MAX_SECRET_BYTES + 1)
+        except OSError as error:
+            raise KeyFileError(
+                f"cannot read the key file: {error.strerror}",
+                code="key-unreadable",
+                place=self.value,
+                remedy="check the path and its permissions; `asrpack keys generate` makes a key",
+            ) from None
+
+    def _env(self) -> bytes:
+        value = os.environ.get(self.value)
+        if value is None:
+            raise KeyFileError(
+                f"the environment variable {self.value} is not set",
+                code="key-env-missing",
+                place=str(self),
+                remedy=f"export {self.value} with the key's text",
+            )
+        return value.encode()
+
+    def _command(self) -> bytes:
+        try:
+            done = subprocess.run(
+                shlex.split(self.value), stdout=subprocess.PIPE, check=True, timeout=COMMAND_TIMEOUT
+            )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            # The error's own text may carry the command's output: name its kind only.
+            raise KeyFileError(
+                f"the key command failed ({type(error).__name__})",
+                code="key-command",
+                place=str(self),
+                remedy="run the command by hand; it must print the key and exit with 0",
+            ) from None
+        return done.stdout
+
+
+def commitment(secret: bytes) -> str:
+    """SHA-256 commitment to a high-entropy key, fit for cache keys and lock files (hex)."""
+    return hashlib.sha256(b"asrpack secret commitment v1\0" + secret).hexdigest()

@@ -1,0 +1,150 @@
+"""The command line: one verb a file, loaded only when it is called.
+
+Importing a verb's module is what costs time, so the table below holds what ``--help`` needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from asrpack import __version__
+from asrpack.errors import AsrpackError
+
+# verb: (module, function, one line of help)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "init": ("init", "init", "Look at a model directory and write a recipe for it."),
+    "check": ("check", "check", "Check a recipe and all that it names; build nothing."),
+    "schema": ("schema", "schema", "Print the recipe's JSON Schema."),
+    "plan": ("plan", "plan", "Show what a build would run, and why."),
+    "build": ("build", "build", "Build the bundle that a recipe describes."),
+    "verify": ("verify", "verify", "Check a bundle against its vendor's public key."),
+    "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
+    "run": ("run", "run", "Transcribe audio files with a bundle."),
+    "keys": ("keys", "keys", "Make and show keys."),
+    "doctor": ("doctor", "doctor", "Find what is wrong with this machine or its packages."),
+}
+INTERNAL_ERROR = 1
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its verbs by name; imports a verb's module when the verb is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        if ctx.resilient_parsing is False and _wants_overview():
+            return TyperCommand(cmd_name, help=VERBS[cmd_name][2])
+        module, function, short = VERBS[cmd_name]
+        target = getattr(importlib.import_module(f"asrpack.cli.{module}"), function)
+        if isinstance(target, typer.Typer):
+            command = typer.main.get_command(target)
+        else:
+            single = _new_app()
+            single.command(cmd_name, help=target.__doc__ or short)(target)
+            command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
+
+_argv: list[str] = []
+
+
+def _wants_overview() -> bool:
+    return not _argv or _argv[0] in ("--help", "-h")
+
+
+def _new_app(**options: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
+    )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"asrpack {__version__}")
+        raise typer.Exit
+
+
+app = _new_app(cls=_LazyGroup, no_args_is_help=True)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Compile trained speech recognition models into sealed bundles that run offline.
+
+    Exit codes: 0 done, 1 internal error, 2 usage, 3 recipe or input, 4 toolchain or environment,
+    5 gate not met, 6 integrity or signature, 7 licence or key.
+    """
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code; the only place that prints errors."""
+    _argv[:] = sys.argv[1:] if argv is None else argv
+    try:
+        app(args=list(_argv), prog_name="asrpack", standalone_mode=True)
+    except AsrpackError as error:
+        return _report(error)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else INTERNAL_ERROR
+    except KeyboardInterrupt:
+        typer.echo("asrpack: interrupted; the same command goes on where it stopped", err=True)
+        return 130
+    except Exception:
+        return _report_bug()
+    return 0
+
+
+def _report(error: AsrpackError) -> int:
+    if "--json" in _argv:
+        import json
+
+        errors = getattr(error, "errors", [error])
+        typer.echo(
+            json.dumps(
+                {
+                    "ok": False,
+                    "error": error.code,
+                    "exit_code": error.exit_code,
+                    "findings": [item.as_dict() for item in errors],
+                },
+                ensure_ascii=False,
+            )
+        )
+    else:
+        typer.echo(f"asrpack: {error}", err=True)
+    return error.exit_code
+
+
+def _report_bug() -> int:
+    import tempfile
+    import traceback
+
+    handle, path = tempfile.mkstemp(prefix="asrpack-error-", suffix=".log")
+    with os.fdopen(handle, "w", encoding="utf-8") as log:
+        # The verb only: arguments may name what the user would not send on.
+        log.write(f"asrpack {__version__}, python {sys.version}, verb {_argv[:1]}\n")
+        log.write(traceback.format_exc())
+    cause = traceback.format_exception_only(sys.exception())[-1].strip()
+    typer.echo(
+        f"asrpack: internal error: {cause}\n"
+        f"  this is a fault of asrpack; please report it with {path}",
+        err=True,
+    )
+    return INTERNAL_ERROR

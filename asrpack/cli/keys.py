@@ -1,0 +1,93 @@
+"""``asrpack keys``: make keys, and show what a key file holds without its secret."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class _Kind(StrEnum):
+    signing = "signing"
+    recipient = "recipient"
+    watermark = "watermark"
+
+
+class _Kem(StrEnum):
+    xwing = "x-wing"
+    x25519 = "x25519"
+
+
+keys = typer.Typer(
+    help="Make and show keys.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@keys.command()
+def generate(
+    kind: Annotated[_Kind, typer.Argument(help="What the key is for.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The private key's file; the public half goes beside it, with the suffix .pub.",
+            show_default=False,
+        ),
+    ],
+    kem: Annotated[
+        _Kem,
+        typer.Option(
+            help="A recipient's algorithm; x25519 for hosts whose software has no ML-KEM."
+        ),
+    ] = _Kem.xwing,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Make a key.
+
+    signing: with it a vendor signs bundles; customers get the .pub file.
+    recipient: with it a customer opens bundles; the vendor gets the .pub file.
+    watermark: with it a vendor marks weights and finds out who leaked; has no public half.
+    """
+    from asrpack.protect.keys import generate as make
+    from asrpack.protect.keys import write_key_pair
+
+    key, public = write_key_pair(make(kind.value, kem.value), output, force=force)
+    files = {"private_key": str(output), "public_key": str(public) if public else None}
+    _print({**files, "kind": key.kind, "algorithm": key.algorithm, "id": key.fingerprint}, as_json)
+
+
+@keys.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="A key file.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Show what a key file holds, and the key's id; never the key."""
+    from asrpack.bundle.keys import read_key
+    from asrpack.bundle.secrets import SecretSource
+
+    key = read_key(SecretSource("file", str(file)).read(), str(file))
+    half = "private" if key.private else "public"
+    _print(
+        {"kind": key.kind, "half": half, "algorithm": key.algorithm, "id": key.fingerprint}, as_json
+    )
+
+
+def _print(fields: dict[str, str | None], as_json: bool) -> None:
+    if as_json:
+        from json import dumps
+
+        typer.echo(dumps(fields, ensure_ascii=False))
+        return
+    for name, value in fields.items():
+        if value is not None:
+            typer.echo(f"{name.replace('_', ' ') + ':':<13}{value}")

@@ -1,0 +1,49 @@
+"""``asrpack run``: transcribe with a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's directory.")],
+    audio: Annotated[list[Path], typer.Argument(help="WAV, FLAC, OGG or MP3 files.")],
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRIVATE_KEY",
+            help="Yours: a path, env:NAME or cmd:COMMAND. Default: $ASRPACK_IDENTITY.",
+            show_default=False,
+        ),
+    ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PUBLIC_KEY",
+            help="The vendor's public key. Default: $ASRPACK_TRUST.",
+            show_default=False,
+        ),
+    ] = None,
+    decode: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="0: one for each physical core.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Transcribe audio files with a bundle: verify it, decrypt it to memory, run it."""
+    from asrpack.runtime import commands
+
+    code = commands.run(
+        bundle,
+        audio,
+        identity=identity,
+        trust=trust or (),
+        decode=decode,
+        as_json=as_json,
+        threads=threads,
+    )
+    raise typer.Exit(code)

@@ -1,0 +1,103 @@
+"""The weight matrices of a graph: MatMul by a constant, in fp32, fp16 or int8.
+
+A matrix goes by the name of its initializer in the optimized fp32 graph. Quantized, it is
+three initializers: ``NAME_quantized`` (int8 codes, zero points all 0), ``NAME_scale`` (one per
+output channel) and ``NAME_zero_point``, as onnxruntime.quantization names them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from asrpack.errors import InputError
+from asrpack.graph.constants import constant
+
+QUANTIZED = "_quantized"
+
+
+@dataclass(frozen=True)
+class WeightMatrix:
+    """One matrix, ``(in, out)``.
+
+    Attributes:
+        name: the same before and after quantization.
+        stored: initializer with the numbers: float, or int8 codes.
+        scale: initializer with one step per output channel, for codes only.
+    """
+
+    name: str
+    stored: ir.Value
+    scale: ir.Value | None
+
+    @property
+    def steps(self) -> NDArray[np.float32] | None:
+        """Scale per output channel ``(out,)`` of an int8 matrix; None for a float one."""
+        if self.scale is None:
+            return None
+        width = _array(self.stored).shape[1]
+        return np.broadcast_to(_array(self.scale).astype(np.float32).reshape(-1), (width,))
+
+    def codes(self) -> NDArray[np.int8]:
+        """What is stored of an int8 matrix."""
+        return _array(self.stored).astype(np.int8, copy=False)
+
+    def values(self) -> NDArray[np.float32]:
+        """The matrix as the graph multiplies by it."""
+        stored = _array(self.stored).astype(np.float32)
+        return stored if self.steps is None else stored * self.steps
+
+    def store(self, array: NDArray[np.generic]) -> None:
+        """Replaces what is stored; the element type stays."""
+        dtype = _array(self.stored).dtype
+        self.stored.const_value = ir.tensor(array.astype(dtype), name=self.stored.name)
+
+
+def weight_matrices(model: ir.Model, place: str) -> list[WeightMatrix]:
+    """All constant matrices that MatMul or MatMulInteger multiplies by, in the graph's order.
+
+    Args:
+        place: what an error calls the graph.
+
+    Raises:
+        InputError: codes in a layout that asrpack's quantizer does not write.
+    """
+    found: dict[str, WeightMatrix] = {}
+    for node in model.graph:
+        if node.op_type not in ("MatMul", "MatMulInteger"):
+            continue
+        stored = node.inputs[1]
+        matrix = constant(stored)
+        if stored is None or stored.name is None or matrix is None or matrix.ndim != 2:
+            continue
+        if stored.name in found:
+            continue
+        if node.op_type == "MatMul":
+            found[stored.name] = WeightMatrix(stored.name, stored, None)
+        else:
+            found[stored.name] = _quantized(model, node, stored, place)
+    return list(found.values())
+
+
+def _quantized(model: ir.Model, node: ir.Node, stored: ir.Value, place: str) -> WeightMatrix:
+    name = str(stored.name).removesuffix(QUANTIZED)
+    scale = model.graph.initializers.get(f"{name}_scale")
+    zero_point = constant(node.inputs[3]) if len(node.inputs) > 3 else np.zeros(1)
+    symmetric = zero_point is not None and not np.any(zero_point)
+    if scale is None or not symmetric or _array(stored).dtype != np.int8:
+        raise InputError(
+            f"the int8 matrix {stored.name} is not one that asrpack's quantizer wrote",
+            code="weights-layout",
+            place=place,
+            remedy="give a file of asrpack's quantize stage",
+        )
+    return WeightMatrix(name, stored, scale)
+
+
+def _array(value: ir.Value) -> NDArray[np.generic]:
+    array = constant(value)
+    assert array is not None, value.name
+    return array

@@ -1,0 +1,131 @@
+"""Runs two models over a test set on the runtime that ships, and compares what they say."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asrpack.measure.error_rate import (
+    METRICS,
+    Edits,
+    Metric,
+    count_edits,
+    paired_bootstrap,
+    total,
+)
+from asrpack.runtime.recognizer import Recognizer
+
+TIMED_UTTERANCES = 40
+TIMED_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One utterance of the test set, with its features ready. ``seconds`` of audio."""
+
+    utt: str
+    text: str
+    features: npt.NDArray[np.float32]
+    seconds: float
+
+
+Texts = dict[str, dict[str, str]]  # utterance → method → text
+
+
+def transcribe_all(
+    recognizer: Recognizer,
+    samples: Sequence[Sample],
+    methods: Sequence[str],
+    progress: Callable[[int], None],
+) -> Texts:
+    """Text of every utterance by every method; the encoder runs once an utterance."""
+    texts: Texts = {}
+    for index, sample in enumerate(samples):
+        encoded = recognizer.encode(sample.features)
+        texts[sample.utt] = {m: recognizer.decode(encoded, m).text for m in methods}
+        progress(index + 1)
+    return texts
+
+
+def compare_texts(
+    samples: Sequence[Sample], baseline: Texts, candidate: Texts, method: str
+) -> dict[str, Any]:
+    """Error rates of both models by one method, and what changed between them."""
+    result: dict[str, Any] = {
+        "changed": sum(baseline[s.utt][method] != candidate[s.utt][method] for s in samples),
+        # Empty where the baseline is not: damage that a mean hides.
+        "emptied": [
+            s.utt for s in samples if baseline[s.utt][method] and not candidate[s.utt][method]
+        ],
+    }
+    for metric in METRICS:
+        before = _edits(samples, baseline, method, metric)
+        after = _edits(samples, candidate, method, metric)
+        low, high = paired_bootstrap(before, after)
+        result[metric] = {
+            "baseline": total(before).as_dict(),
+            "candidate": total(after).as_dict(),
+            "increase": total(after).rate - total(before).rate,
+            "increase_interval_95": [low, high],
+        }
+    return result
+
+
+def _edits(samples: Sequence[Sample], texts: Texts, method: str, metric: Metric) -> list[Edits]:
+    return [count_edits(s.text, texts[s.utt][method], metric) for s in samples]
+
+
+def time_pair(
+    baseline: Recognizer,
+    candidate: Recognizer,
+    samples: Sequence[Sample],
+    method: str,
+    progress: Callable[[int], None],
+) -> dict[str, Any]:
+    """Paired timing, encoder and decoding, models alternating round by round.
+
+    Returns:
+        Real-time factors (processing seconds per second of audio: medians over rounds) and the
+        median of the rounds' own ratios, which is what a noisy machine leaves comparable.
+    """
+    chosen = _spread(samples, TIMED_UTTERANCES)
+    audio = sum(sample.seconds for sample in chosen)
+    rounds: list[tuple[float, float]] = []
+    for index in range(TIMED_ROUNDS + 1):
+        order = (baseline, candidate) if index % 2 else (candidate, baseline)
+        first, second = (_time_once(recognizer, chosen, method) for recognizer in order)
+        if index:  # the first round warms up
+            rounds.append((first, second) if index % 2 else (second, first))
+        progress(index + 1)
+    return {
+        "method": method,
+        "utterances": len(chosen),
+        "audio_seconds": audio,
+        "rounds": TIMED_ROUNDS,
+        "baseline_rtf": statistics.median(b for b, _ in rounds) / audio,
+        "candidate_rtf": statistics.median(c for _, c in rounds) / audio,
+        "speedup": statistics.median(b / c for b, c in rounds),
+        "speedup_range": [min(b / c for b, c in rounds), max(b / c for b, c in rounds)],
+    }
+
+
+def _time_once(recognizer: Recognizer, samples: Sequence[Sample], method: str) -> float:
+    began = time.perf_counter()
+    for sample in samples:
+        recognizer.decode(recognizer.encode(sample.features), method)
+    return time.perf_counter() - began
+
+
+def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """At most ``count`` samples, evenly over their lengths."""
+    ordered = sorted(samples, key=lambda sample: (sample.seconds, sample.utt))
+    if len(ordered) <= count:
+        return ordered
+    picks = np.linspace(0, len(ordered) - 1, count).round().astype(int)
+    return [ordered[index] for index in picks]

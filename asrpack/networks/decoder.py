@@ -1,0 +1,132 @@
+"""Transformer decoder over whole hypotheses, after PaddleSpeech 1.5.0's ``decoder.py``."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from asrpack.networks.attention import MultiHeadedAttention, score_bias
+from asrpack.networks.modules import FeedForward, PositionalEncoding, layer_norm
+from asrpack.networks.u2_spec import DecoderSpec
+
+
+class DecoderBlock(nn.Layer):
+    """Self-attention, attention to the encoder, feed-forward, each with a residual."""
+
+    def __init__(self, spec: DecoderSpec, size: int) -> None:
+        super().__init__()
+        self.normalize_before = spec.normalize_before
+        self.concat_after = spec.concat_after
+        self.self_attn = MultiHeadedAttention(spec.attention_heads, size)
+        self.src_attn = MultiHeadedAttention(spec.attention_heads, size)
+        # PaddleSpeech's decoder always uses ReLU, whatever the encoder does.
+        self.feed_forward = FeedForward(size, spec.linear_units, "relu")
+        self.norm1 = layer_norm(size)
+        self.norm2 = layer_norm(size)
+        self.norm3 = layer_norm(size)
+        self.concat_linear1 = nn.Linear(in_features=2 * size, out_features=size)
+        self.concat_linear2 = nn.Linear(in_features=2 * size, out_features=size)
+
+    def forward(
+        self,
+        x: paddle.Tensor,
+        bias: paddle.Tensor,
+        memory: paddle.Tensor,
+        memory_bias: paddle.Tensor,
+    ) -> paddle.Tensor:
+        """One block over (N, L, size).
+
+        Args:
+            x: (N, L, size).
+            bias: added to the scores of self-attention (N, 1, L, L).
+            memory: encoder states (N, T', size).
+            memory_bias: added to the scores over ``memory`` (N, 1, 1, T').
+        """
+        y = self.norm1(x) if self.normalize_before else x
+        seen = self.self_attn(y, y, bias)
+        if self.concat_after:
+            seen = self.concat_linear1(paddle.concat([y, seen], axis=-1))
+        x = x + seen
+        x = x if self.normalize_before else self.norm1(x)
+
+        y = self.norm2(x) if self.normalize_before else x
+        seen = self.src_attn(y, memory, memory_bias)
+        if self.concat_after:
+            seen = self.concat_linear2(paddle.concat([y, seen], axis=-1))
+        x = x + seen
+        x = x if self.normalize_before else self.norm2(x)
+
+        y = self.norm3(x) if self.normalize_before else x
+        x = x + self.feed_forward(y)
+        return x if self.normalize_before else self.norm3(x)
+
+
+class TransformerDecoder(nn.Layer):
+    """Scores the next token after every prefix of given hypotheses."""
+
+    def __init__(self, spec: DecoderSpec, blocks: int, size: int, vocab_size: int) -> None:
+        super().__init__()
+        self.normalize_before = spec.normalize_before
+        # A Sequential of one, for the name that PaddleSpeech gives the table: embed.0.weight.
+        self.embed = nn.Sequential(nn.Embedding(num_embeddings=vocab_size, embedding_dim=size))
+        self.positions = PositionalEncoding(size, spec.max_len)
+        self.decoders = nn.LayerList([DecoderBlock(spec, size) for _ in range(blocks)])
+        self.after_norm = layer_norm(size)
+        self.output_layer = nn.Linear(in_features=size, out_features=vocab_size)
+
+    def forward(
+        self,
+        encoder_out: paddle.Tensor,
+        encoder_lens: paddle.Tensor,
+        hyps_in: paddle.Tensor,
+        hyps_lens: paddle.Tensor,
+    ) -> paddle.Tensor:
+        """Logits over the vocabulary.
+
+        Args:
+            encoder_out: (N, T', size) float32.
+            encoder_lens: (N,) int64.
+            hyps_in: (N, L) int64, sos first, padded with any token.
+            hyps_lens: (N,) int64, sos counted.
+
+        Returns:
+            (N, L, vocab_size) float32.
+        """
+        x, positions = self.positions(self.embed(hyps_in))
+        x = x + positions
+        steps = paddle.arange(x.shape[1], dtype="int64")
+        past = steps.unsqueeze(0) <= steps.unsqueeze(1)
+        tokens = steps.unsqueeze(0) < hyps_lens.unsqueeze(1)
+        bias = score_bias(paddle.logical_and(past.unsqueeze(0), tokens.unsqueeze(1))).unsqueeze(1)
+        frames = paddle.arange(encoder_out.shape[1], dtype="int64")
+        memory_bias = score_bias(frames.unsqueeze(0) < encoder_lens.unsqueeze(1))
+        memory_bias = memory_bias.unsqueeze([1, 2])
+        for block in self.decoders:
+            x = block(x, bias, encoder_out, memory_bias)
+        return self.output_layer(self.after_norm(x) if self.normalize_before else x)
+
+
+class BiTransformerDecoder(nn.Layer):
+    """The two decoders of U2++ (arXiv 2106.05642), of which the left-to-right one is run."""
+
+    def __init__(self, spec: DecoderSpec, size: int, vocab_size: int) -> None:
+        super().__init__()
+        self.left_decoder = TransformerDecoder(spec, spec.num_blocks, size, vocab_size)
+        self.right_decoder = TransformerDecoder(spec, spec.r_num_blocks, size, vocab_size)
+
+    def forward(
+        self,
+        encoder_out: paddle.Tensor,
+        encoder_lens: paddle.Tensor,
+        hyps_in: paddle.Tensor,
+        hyps_lens: paddle.Tensor,
+    ) -> paddle.Tensor:
+        """Logits of the left-to-right decoder; see :meth:`TransformerDecoder.forward`."""
+        return self.left_decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
+
+
+def transformer_decoder(spec: DecoderSpec, size: int, vocab_size: int) -> nn.Layer:
+    """The decoder that a specification describes."""
+    if spec.r_num_blocks:
+        return BiTransformerDecoder(spec, size, vocab_size)
+    return TransformerDecoder(spec, spec.num_blocks, size, vocab_size)

@@ -1,0 +1,66 @@
+"""Small layers that encoder and decoder share, after PaddleSpeech 1.5.0's ``s2t/modules``."""
+
+from __future__ import annotations
+
+import math
+
+import paddle
+from paddle import nn
+
+_ACTIVATIONS = {
+    "elu": nn.functional.elu,
+    "gelu": nn.functional.gelu,
+    "hardtanh": nn.functional.hardtanh,
+    "leakyrelu": nn.functional.leaky_relu,
+    "relu": nn.functional.relu,
+    "relu6": nn.functional.relu6,
+    "selu": nn.functional.selu,
+    "swish": nn.functional.swish,
+    "tanh": nn.functional.tanh,
+}
+
+
+def layer_norm(size: int) -> nn.LayerNorm:
+    """The layer norm around sub-blocks: PaddleSpeech's epsilon is 1e-12 there."""
+    return nn.LayerNorm(normalized_shape=size, epsilon=1e-12)
+
+
+def activate(name: str, x: paddle.Tensor) -> paddle.Tensor:
+    """Applies the activation of that name (``asrpack.networks.u2_spec.ACTIVATIONS``)."""
+    return _ACTIVATIONS[name](x)
+
+
+class FeedForward(nn.Layer):
+    """Two linear layers with an activation between: (B, T, size) to (B, T, size)."""
+
+    def __init__(self, size: int, units: int, activation: str) -> None:
+        super().__init__()
+        self.activation = activation
+        self.w_1 = nn.Linear(in_features=size, out_features=units)
+        self.w_2 = nn.Linear(in_features=units, out_features=size)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Maps (B, T, size) to (B, T, size)."""
+        return self.w_2(activate(self.activation, self.w_1(x)))
+
+
+class PositionalEncoding(nn.Layer):
+    """Sinusoids, and the scaling of the input by the root of its size that goes with them.
+
+    The table is a constant of the graph: worked out in the graph it would lose precision in
+    float16, where positions past 2048 are not whole numbers any more.
+    """
+
+    def __init__(self, size: int, max_len: int) -> None:
+        super().__init__()
+        # Operation for operation as PaddleSpeech does it, so that the floats are the same.
+        position = paddle.arange(0, max_len, dtype="float32").unsqueeze(1)
+        step = paddle.log(paddle.to_tensor(10000.0)) / paddle.to_tensor(float(size))
+        angles = position * paddle.exp(-paddle.arange(0, size, 2, dtype="float32") * step)
+        table = paddle.stack([paddle.sin(angles), paddle.cos(angles)], axis=-1)
+        self.scale = math.sqrt(size)
+        self.register_buffer("pe", table.reshape([1, max_len, size]), persistable=False)
+
+    def forward(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Scales ``x`` (B, T, size); gives it and the table's first T rows (1, T, size)."""
+        return x * self.scale, self.pe[:, : x.shape[1]]

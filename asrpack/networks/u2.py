@@ -1,0 +1,95 @@
+"""A U2 model (arXiv 2012.05481): encoder, CTC head and decoder, and the two graphs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from asrpack.networks.conformer import ConformerEncoder
+from asrpack.networks.decoder import transformer_decoder
+from asrpack.networks.u2_spec import U2Spec
+
+
+class CtcHead(nn.Layer):
+    """Log-probabilities of units per frame."""
+
+    def __init__(self, size: int, vocab_size: int) -> None:
+        super().__init__()
+        self.ctc_lo = nn.Linear(in_features=size, out_features=vocab_size)
+
+    def forward(self, encoder_out: paddle.Tensor) -> paddle.Tensor:
+        """Maps (B, T', size) to (B, T', vocab_size)."""
+        return nn.functional.log_softmax(self.ctc_lo(encoder_out), axis=-1)
+
+
+class U2(nn.Layer):
+    """All parameters of PaddleSpeech's ``U2Model``, by the same names."""
+
+    def __init__(self, spec: U2Spec) -> None:
+        super().__init__()
+        size = spec.encoder.output_size
+        self.encoder = ConformerEncoder(spec.encoder)
+        self.decoder = transformer_decoder(spec.decoder, size, spec.vocab_size)
+        self.ctc = CtcHead(size, spec.vocab_size)
+
+
+class EncoderGraph(nn.Layer):
+    """What ``encoder.onnx`` computes."""
+
+    def __init__(self, model: U2) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+        self.ctc = model.ctc
+
+    def forward(
+        self, feats: paddle.Tensor, feat_lens: paddle.Tensor
+    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        """Features (B, T, D) and lengths (B,) to encoder_out, ctc_log_probs, out_lens."""
+        encoder_out, out_lens = self.encoder(feats, feat_lens)
+        return encoder_out, self.ctc(encoder_out), out_lens
+
+
+class DecoderGraph(nn.Layer):
+    """What ``decoder.onnx`` computes."""
+
+    def __init__(self, model: U2) -> None:
+        super().__init__()
+        self.decoder = model.decoder
+
+    def forward(
+        self,
+        encoder_out: paddle.Tensor,
+        encoder_lens: paddle.Tensor,
+        hyps_in: paddle.Tensor,
+        hyps_lens: paddle.Tensor,
+    ) -> paddle.Tensor:
+        """Log-probabilities (N, L, V) of the token that follows each prefix."""
+        logits = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
+        return nn.functional.log_softmax(logits, axis=-1)
+
+
+def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
+    """The network with these parameters, set for evaluation.
+
+    Args:
+        spec: hyper-parameters.
+        parameters: exactly the names and shapes of
+            :func:`asrpack.networks.u2_spec.expected_parameters`; float32.
+
+    Raises:
+        ValueError: a name or shape is off (a frontend has checked that before).
+    """
+    # A guard of its own makes the names in exported files the same, whatever was built before.
+    with paddle.utils.unique_name.guard():
+        model = U2(spec)
+    missing, unexpected = model.set_state_dict(dict(parameters))
+    if missing or unexpected:
+        raise ValueError(f"parameters missing: {missing}, unexpected: {unexpected}")
+    # PaddleSpeech's names go through to the ONNX file, where a recipe's `exclude` can use them.
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        value.name = name
+    model.eval()
+    return model

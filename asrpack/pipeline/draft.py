@@ -1,0 +1,158 @@
+"""Writes a recipe for a model directory: what was recognised, and what the user must still give."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrpack.bundle.model import ModelDescription
+from asrpack.errors import InputError
+from asrpack.frontends.paddlespeech_u2 import read, recognise
+
+SCHEMA_FILE = "recipe.schema.json"
+# What YAML reads as text without quotes: no number, no reserved word.
+_PLAIN = re.compile(r"(?!(?:null|true|false)\Z)(?:\.{0,2}/)*[a-z_][a-z0-9._/-]*\Z", re.IGNORECASE)
+_TEMPLATE = """\
+# yaml-language-server: $schema={schema}
+#
+# {reason}.
+# {summary}.
+#
+# `asrpack check {recipe}` says what is still missing; `asrpack build {recipe}` builds.
+# Relative paths are relative to this file. In a path, "${{NAME}}" is an environment variable.
+schema: 1
+name: {name}
+version: "0.1.0"
+
+model:
+  source: paddlespeech
+  path: {model}{checkpoint}
+
+data:
+  # Speech with transcripts: one JSON object a line, {{"audio": "a.wav", "text": "what is said"}}.
+  # Calibration: the steps of a build are compared on it. Keep it apart from the test set.
+  calibration: {{manifest: {calibration}}}
+  # Test: the finished model is measured on it before anything ships.
+  test: {{manifest: {test}}}
+
+builds:
+  # int8 is a quarter of the size; its speed depends on the CPU. fp16 and fp32 are the others.
+  # The output layers stay fp32; `exclude: [PATTERN, …]` names others, `exclude: []` none.
+  cpu: {{target: onnxruntime, precision: int8}}
+
+# The model's own, unless you change them here:
+#decode: {{method: {method}, beam_size: {beam_size}, ctc_weight: {ctc_weight}}}
+
+# How the result is measured:
+#evaluate:
+#  methods: [ctc_greedy_search, ctc_prefix_beam_search, attention_rescoring]
+#  oracle: paddlespeech   # compare with PaddleSpeech's own text; it must be installed
+
+# What the result must meet, or the build fails. Fractions: 0.005 is 0.5 %.
+gate:
+  error_rate: {{metric: cer, max_increase: 0.005}}   # max: 0.08 bounds the rate itself
+  #deletions: {{max_increase: 0.001}}
+  #speedup: {{min: 1.0}}
+  #size: {{max_ratio: 0.35}}
+
+# Keys never stand here, only where they are: {{file: …}}, {{env: NAME}} or {{command: …}}.
+protect:
+  # asrpack keys generate watermark -o {keys}vendor.mark
+  watermark:
+    key: {{file: keys/vendor.mark}}
+    customer: customer   # who gets this bundle
+  # The customer makes the key and sends you the .pub file:
+  # asrpack keys generate recipient -o {keys}customer.key
+  encrypt:
+    recipients:
+      - {{file: keys/customer.pub}}
+  # asrpack keys generate signing -o {keys}vendor.pem
+  sign:
+    key: {{file: keys/vendor.pem}}
+"""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recipe's text, and what the model was found to be and why, in two lines."""
+
+    text: str
+    reason: str
+    summary: str
+
+
+def draft_recipe(model: Path, recipe: Path, checkpoint: str | None = None) -> Draft:
+    """Looks at a model directory and writes a recipe's text for it.
+
+    Args:
+        model: the directory, as PaddleSpeech unpacks a model.
+        recipe: where the text will be; its paths are relative to that folder.
+        checkpoint: which weights, where there are several.
+
+    Raises:
+        InputError, ErrorGroup: the directory is of no kind that can be built, or is damaged.
+    """
+    try:
+        found = recognise(model, checkpoint)
+    except InputError as error:
+        if error.code == "checkpoint-ambiguous" and error.remedy:
+            error.remedy = error.remedy.replace("set model.checkpoint to", "give --checkpoint")
+        raise
+    description, parameters = read(model, checkpoint)
+    weights = sum(array.size for array in parameters.values())
+    folder = recipe.absolute().parent
+    reason = " ".join(found.reason.split())  # it goes into a comment, which a line break would end
+    summary = _summary(description, weights)
+    data = model.absolute().parent / "data"
+    text = _TEMPLATE.format(
+        schema=SCHEMA_FILE,
+        reason=reason,
+        summary=summary,
+        recipe=recipe.name,
+        name=_name(model),
+        model=_path(model.absolute(), folder),
+        checkpoint=f"\n  checkpoint: {_quoted(checkpoint)}" if checkpoint else "",
+        calibration=_manifest(data, "calibration", folder),
+        test=_manifest(data, "test", folder),
+        method=description.decode.method,
+        beam_size=description.decode.beam_size,
+        ctc_weight=description.decode.ctc_weight,
+        # As a command typed in the current folder has it.
+        keys=os.path.relpath(folder / "keys") + "/",
+    )
+    return Draft(text, reason, summary)
+
+
+def _summary(description: ModelDescription, weights: int) -> str:
+    fbank = description.fbank
+    return (
+        f"{weights / 1e6:.1f} million parameters, {len(description.tokens)} units, "
+        f"{fbank.num_mel_bins} filterbanks, {fbank.sample_rate} Hz, "
+        f"decoded by {description.decode.method}"
+    )
+
+
+def _manifest(data: Path, use: str, folder: Path) -> str:
+    """The manifest next to the model that is named for its use, or where to put one."""
+    path = data / f"{use}.jsonl"
+    return _path(path, folder) if path.is_file() else f"data/{use}.jsonl"
+
+
+def _path(path: Path, folder: Path) -> str:
+    """Relative to the recipe's folder where that is near, so that both can move together."""
+    relative = os.path.relpath(path, folder)
+    return _quoted(str(path) if relative.startswith("../../..") else relative)
+
+
+def _name(model: Path) -> str:
+    """The directory's name, as far as a bundle's name can take it."""
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", model.resolve().name).strip("-._+")[:64]
+    return _quoted(name or "model")
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar; JSON's strings are YAML's double-quoted ones."""
+    return text if _PLAIN.match(text) else json.dumps(text, ensure_ascii=False)

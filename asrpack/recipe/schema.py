@@ -1,0 +1,360 @@
+"""The recipe: what a user asks for. Strict: an unknown key or a wrong type is an error.
+
+The models document themselves: ``asrpack schema`` prints their descriptions as JSON Schema, and
+an error's remedy quotes them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from asrpack.bundle.secrets import SecretSource
+
+MAX_RECIPIENTS = 64
+PLACEHOLDER = re.compile(r"\$\{([^}]*)\}?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+DecodeMethod = Literal["ctc_greedy_search", "ctc_prefix_beam_search", "attention_rescoring"]
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+def _resolve(value: Any, info: ValidationInfo) -> Path:
+    """``${NAME}`` from the environment, then absolute against the recipe's folder."""
+    if not isinstance(value, str):
+        raise PydanticCustomError("path_type", "must be a path")
+    text = PLACEHOLDER.sub(_variable, value)
+    if not text or "\0" in text:
+        raise PydanticCustomError("path_text", "is not a path: it is empty or has a NUL in it")
+    base = (info.context or {}).get("base", Path())
+    # abspath and not resolve(): a link stays visible under the name that the user gave it.
+    return Path(os.path.abspath(base / text))  # noqa: PTH100
+
+
+def _variable(match: re.Match[str]) -> str:
+    name = match[1]
+    if not match[0].endswith("}") or not _VARIABLE.match(name):
+        raise PydanticCustomError(
+            "placeholder",
+            "has a malformed placeholder",
+            {"remedy": "write ${NAME}, where NAME is an environment variable's name"},
+        )
+    if not (value := os.environ.get(name)):
+        raise PydanticCustomError(
+            "variable_missing",
+            "names the environment variable {name}, which is not set or empty",
+            {"name": name, "remedy": f"export {name}, or write the path out"},
+        )
+    return value
+
+
+RecipePath = Annotated[
+    Path, PlainValidator(_resolve), WithJsonSchema({"type": "string", "format": "path"})
+]
+FileNamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
+# No dot: `--set builds.NAME.precision=…` separates with dots.
+BuildName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Base of all parts of a recipe."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_by_name=False,
+        hide_input_in_errors=True,  # a key pasted into a recipe must not come back in a log
+    )
+
+
+class Model(Section):
+    """The trained model to compile."""
+
+    source: Literal["paddlespeech"] = Field(description="The toolkit that the model comes from.")
+    path: RecipePath = Field(
+        description="The model's directory, as PaddleSpeech unpacks it: model.yaml at its root."
+    )
+    checkpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Which checkpoint to take, as a path below the directory with or without "
+        ".pdparams. Needed only where the directory holds several.",
+    )
+
+
+class ManifestSource(Section):
+    """A set of utterances."""
+
+    manifest: RecipePath = Field(
+        description="JSON lines with `audio`, `text` and perhaps `utt` (or PaddleSpeech's `utt`, "
+        "`feat`, `text`); audio paths are relative to the manifest."
+    )
+
+
+class Data(Section):
+    """The speech that a build reads."""
+
+    calibration: ManifestSource | None = Field(
+        default=None,
+        description="Real speech on which every step of a build is compared with the step before; "
+        "must not overlap with the test set. Without it the steps are compared on the test set.",
+    )
+    test: ManifestSource = Field(
+        description="The set on which the finished model is measured, before anything ships."
+    )
+
+
+class Build(Section):
+    """One variant of the model."""
+
+    target: Literal["onnxruntime"] = Field(description="What runs the model.")
+    precision: Precision = Field(
+        description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
+        "quarter (dynamic quantization of the matrix products, per channel)."
+    )
+    exclude: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        default=None,
+        description="int8 only: shell patterns (`*`, `?`) of the names of nodes or weights that "
+        "stay fp32. Without it the output layers stay fp32; a list replaces that default, and an "
+        "empty list quantizes everything.",
+    )
+
+    @model_validator(mode="after")
+    def _exclude_needs_int8(self) -> Build:
+        if self.exclude is not None and self.precision != "int8":
+            raise PydanticCustomError(
+                "exclude_precision",
+                "has no effect with precision {precision}",
+                {
+                    "precision": self.precision,
+                    "at": "exclude",
+                    "remedy": "take `exclude` out, or set `precision: int8`",
+                },
+            )
+        return self
+
+
+class Decode(Section):
+    """Decoding options that replace the model's own."""
+
+    method: DecodeMethod | None = Field(
+        default=None, description="The decoding method that the bundle uses by default."
+    )
+    beam_size: int | None = Field(
+        default=None, ge=1, le=1000, description="Hypotheses kept by the prefix beam search."
+    )
+    ctc_weight: float | None = Field(
+        default=None, ge=0, description="Weight of the CTC score in attention rescoring."
+    )
+
+
+class Evaluate(Section):
+    """How the finished model is measured."""
+
+    methods: tuple[DecodeMethod, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="The decoding methods to measure. Without it: the default method only.",
+    )
+    oracle: Literal["none", "paddlespeech"] = Field(
+        default="none",
+        description="Whom to compare the text with, utterance by utterance: `paddlespeech` decodes "
+        "the test set with PaddleSpeech itself, which must be installed.",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="ONNX Runtime's threads; 0: one for each core."
+    )
+
+
+class ErrorRateGate(Section):
+    """Bounds of the error rate on the test set."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["max"]}, {"required": ["max_increase"]}]}
+    )
+    metric: Literal["cer", "wer"] = Field(
+        default="cer", description="Errors per character or per word."
+    )
+    max: Fraction | None = Field(
+        default=None, description="The highest error rate, as a fraction: 0.08 is 8 %."
+    )
+    max_increase: Fraction | None = Field(
+        default=None,
+        description="The most that the error rate may rise over the fp32 model's, absolute, as a "
+        "fraction: 0.002 is 0.2 %.",
+    )
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> ErrorRateGate:
+        if self.max is None and self.max_increase is None:
+            raise PydanticCustomError(
+                "gate_empty",
+                "bounds nothing: neither `max` nor `max_increase` is given",
+                {"remedy": "give one of them, or take `error_rate` out"},
+            )
+        return self
+
+
+class DeletionsGate(Section):
+    """Bound of deletions: damage done by quantization shows first as lost words."""
+
+    max_increase: Fraction = Field(
+        description="The most that deletions may rise over the fp32 model's, absolute, as a "
+        "fraction of the reference: 0.001 is 0.1 %."
+    )
+
+
+class SpeedupGate(Section):
+    """Bound of speed, measured against the fp32 model in the same run."""
+
+    min: float = Field(gt=0, description="The least speed relative to fp32: 1.2 is 20 % faster.")
+
+
+class SizeGate(Section):
+    """Bound of the model's size."""
+
+    max_ratio: float = Field(
+        gt=0, description="The largest size relative to the fp32 model's, as a fraction."
+    )
+
+
+class Gate(Section):
+    """What the finished model must meet; otherwise the build fails and keeps it as rejected."""
+
+    error_rate: ErrorRateGate | None = Field(default=None, description="Bounds of the error rate.")
+    deletions: DeletionsGate | None = Field(default=None, description="Bound of lost words.")
+    speedup: SpeedupGate | None = Field(default=None, description="Bound of speed.")
+    size: SizeGate | None = Field(default=None, description="Bound of size.")
+
+
+class Secret(Section):
+    """Where a private key comes from: exactly one of a file, a variable or a command."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    file: RecipePath | None = Field(default=None, description="A file that holds the key.")
+    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        default=None, description="Name of the environment variable that holds the key."
+    )
+    command: str | None = Field(
+        default=None, min_length=1, description="A command that prints the key (run without shell)."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Secret:
+        if len(self.model_fields_set) != 1:
+            raise PydanticCustomError(
+                "secret_sources",
+                "must have exactly one of `file`, `env`, `command`",
+                {"remedy": "say where the key is, once, e.g. `{file: keys/vendor.pem}`"},
+            )
+        return self
+
+    def source(self) -> SecretSource:
+        """The reference in the form that reads it."""
+        if self.file is not None:
+            return SecretSource("file", str(self.file))
+        if self.env is not None:
+            return SecretSource("env", self.env)
+        assert self.command is not None  # _exactly_one
+        return SecretSource("command", self.command)
+
+
+class Watermark(Section):
+    """A mark in the weights that tells whose copy leaked."""
+
+    key: Secret = Field(description="The vendor's watermark key, by reference.")
+    customer: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$",
+        max_length=128,
+        description="The customer's id, which the mark carries: letters, digits, `.`, `_`, `@`, "
+        "`-`.",
+    )
+    strength: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.5,
+        description="Strength of the mark relative to the spread of each row's weights.",
+    )
+
+
+class Recipient(Section):
+    """Somebody who can open the bundle."""
+
+    file: RecipePath = Field(description="The recipient's public key file.")
+
+
+class Encrypt(Section):
+    """Who can open the bundle."""
+
+    recipients: tuple[Recipient, ...] = Field(
+        min_length=1,
+        max_length=MAX_RECIPIENTS,
+        description=f"Public keys of those who can open the bundle, 1 to {MAX_RECIPIENTS}.",
+    )
+
+
+class Sign(Section):
+    """Who vouches for the bundle."""
+
+    key: Secret = Field(description="The vendor's signing key (ECDSA P-256), by reference.")
+
+
+class Protect(Section):
+    """How the bundle is protected. Nothing ships in the clear or unsigned."""
+
+    watermark: Watermark | None = Field(
+        default=None, description="A customer's mark in the weights."
+    )
+    encrypt: Encrypt = Field(description="Who can open the bundle.")
+    sign: Sign = Field(description="Who vouches for the bundle.")
+
+
+class Recipe(Section):
+    """What to build, from which model, how to measure it and for whom.
+
+    Relative paths are relative to the recipe file; `${NAME}` in a path is taken from the
+    environment.
+    """
+
+    schema_: Literal[1] = Field(alias="schema", description="Version of the recipe's format: 1.")
+    name: FileNamePart = Field(
+        description="The bundle's name, part of file names: letters, digits, `.`, `_`, `+`, `-`."
+    )
+    version: FileNamePart = Field(
+        description='The bundle\'s version, as text in quotes, e.g. "2.3.0": letters, digits, `.`, '
+        "`_`, `+`, `-`."
+    )
+    model: Model = Field(description="The trained model to compile.")
+    data: Data = Field(description="The speech that a build reads.")
+    builds: dict[BuildName, Build] = Field(
+        min_length=1,
+        json_schema_extra={"additionalProperties": False},
+        description="The variants to build, by name (letters, digits, `_`, `-`), e.g. "
+        "`cpu: {target: onnxruntime, precision: int8}`.",
+    )
+    decode: Decode = Field(
+        default=Decode(), description="Decoding options that replace the model's own."
+    )
+    evaluate: Evaluate = Field(
+        default=Evaluate(), description="How the finished model is measured."
+    )
+    gate: Gate = Field(
+        default=Gate(), description="What the finished model must meet, or the build fails."
+    )
+    protect: Protect = Field(description="Watermark, recipients and signature.")

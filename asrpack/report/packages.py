@@ -1,0 +1,32 @@
+"""What a bundle's runtime needs installed, with the versions that it was measured with."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
+
+# asrpack.runtime's own imports; what they need follows from their metadata.
+RUNTIME = ("cryptography", "numpy", "onnxruntime", "soundfile", "soxr")
+
+
+def runtime_packages() -> list[tuple[str, str]]:
+    """(name, version) of the runtime's distributions and all they require, sorted by name."""
+    found: dict[str, str] = {}
+    todo = list(RUNTIME)
+    while todo:
+        name = todo.pop()
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        if key in found:
+            continue
+        try:
+            dist = distribution(name)
+        except PackageNotFoundError:  # required on another platform only
+            continue
+        found[key] = dist.version
+        for text in dist.requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                todo.append(requirement.name)
+    return sorted(found.items())

@@ -1,0 +1,162 @@
+"""The bundle's own command line: ``PYTHONPATH=BUNDLE/runtime python3 -m asrpack.runtime``.
+
+Standard library's argparse only; the rest is imported once a command is known to be well formed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.util import cache_from_source
+from pathlib import Path
+
+# Python's bytecode cache inside a bundle would be files that nobody signed.
+sys.dont_write_bytecode = True
+
+from asrpack.errors import AsrpackError, UsageError  # noqa: E402
+
+# BUNDLE/runtime/asrpack/runtime/__main__.py
+_AROUND = Path(__file__).resolve().parents[3]
+OWN_BUNDLE = _AROUND if (_AROUND / "model.sig").is_file() else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code as asrpack documents them."""
+    _remove_own_bytecode()
+    options = _parser().parse_args(argv)
+    try:
+        return _dispatch(options)
+    except AsrpackError as error:
+        return _report(error, as_json=getattr(options, "json", False))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        return _report_bug(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m asrpack.runtime",
+        description="Run an asrpack bundle.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{run,verify,selftest}")
+
+    def add(name: str, text: str, *, bundle: str) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("paths", nargs="*", type=Path, metavar=bundle)
+        verb.add_argument(
+            "--trust",
+            action="append",
+            default=[],
+            type=Path,
+            metavar="PUBLIC_KEY",
+            help="the vendor's public key; default: $ASRPACK_TRUST",
+        )
+        if name != "verify":
+            verb.add_argument(
+                "--identity",
+                metavar="PRIVATE_KEY",
+                help="yours: a path, env:NAME or cmd:COMMAND; default: $ASRPACK_IDENTITY",
+            )
+            verb.add_argument(
+                "--threads", type=_count, default=0, help="0: one for each physical core"
+            )
+        if name != "selftest":
+            verb.add_argument("--json", action="store_true", help="print JSON only")
+        return verb
+
+    run = add("run", "Transcribe audio files.", bundle="[BUNDLE] AUDIO")
+    run.add_argument("--decode", metavar="METHOD", help="default: the model's own")
+    add("verify", "Check files and signature.", bundle="BUNDLE")
+    add("selftest", "Verify, decrypt, load and run once.", bundle="BUNDLE")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _dispatch(options: argparse.Namespace) -> int:
+    bundle, rest = _split(options.paths)
+    if options.verb == "run" and not rest:
+        raise UsageError("no audio file was given", code="usage", remedy="run [BUNDLE] AUDIO…")
+    if options.verb != "run" and rest:
+        raise UsageError(f"one bundle at a time, not also {rest[0]}", code="usage")
+    if options.verb == "verify":
+        return _verify(bundle, options)
+    from asrpack.runtime import commands
+
+    common = {"identity": options.identity, "trust": options.trust, "threads": options.threads}
+    if options.verb == "selftest":
+        return commands.selftest(bundle, **common)
+    return commands.run(bundle, rest, decode=options.decode, as_json=options.json, **common)
+
+
+def _verify(bundle: Path, options: argparse.Namespace) -> int:
+    """As the stand-alone ``verify.py`` does; needs no private key."""
+    from asrpack.bundle import verify
+    from asrpack.runtime.keyring import TRUST_VARIABLE, trust_paths
+
+    trust = trust_paths(options.trust)
+    if not trust:
+        raise UsageError(
+            "verifying needs the vendor's public key",
+            code="trust-missing",
+            remedy=f"give its file with --trust or {TRUST_VARIABLE}",
+        )
+    flags = [f"--trust={path}" for path in trust] + (["--json"] if options.json else [])
+    return verify.main([str(bundle), *flags])
+
+
+def _split(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
+    """The bundle and what follows; inside a bundle the first may be left out."""
+    if OWN_BUNDLE is not None and not (paths and paths[0].is_dir()):
+        return OWN_BUNDLE, paths
+    if not paths:
+        raise UsageError("no bundle was given", code="usage", remedy="give its directory first")
+    return paths[0], paths[1:]
+
+
+def _report(error: AsrpackError, *, as_json: bool) -> int:
+    if as_json:
+        findings = [item.as_dict() for item in getattr(error, "errors", [error])]
+        report = {"ok": False, "error": error.code, "exit_code": error.exit_code}
+        print(json.dumps({**report, "findings": findings}, ensure_ascii=False))
+    else:
+        print(f"asrpack: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _report_bug(error: Exception) -> int:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    print(
+        f"asrpack: internal error: {type(error).__name__}: {error}\n"
+        f"  at {frame.filename}:{frame.lineno}; please report it to the bundle's vendor",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _remove_own_bytecode() -> None:
+    """Python caches this file and the packages around it before a line of theirs can forbid it."""
+    if OWN_BUNDLE is None:
+        return
+    here = Path(__file__).resolve()
+    for source in (here, here.with_name("__init__.py"), here.parents[1] / "__init__.py"):
+        cached = Path(cache_from_source(source))
+        cached.unlink(missing_ok=True)
+        if cached.parent.is_dir() and not any(cached.parent.iterdir()):
+            cached.parent.rmdir()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+"""Search over CTC log-probabilities, and rescoring with the attention decoder."""
+
+from __future__ import annotations
+
+from asrpack.runtime.decoding.attention_rescoring import attention_rescoring
+from asrpack.runtime.decoding.ctc_greedy import ctc_greedy_search
+from asrpack.runtime.decoding.ctc_prefix_beam import Nbest, ctc_prefix_beam_search
+
+__all__ = ["Nbest", "attention_rescoring", "ctc_greedy_search", "ctc_prefix_beam_search"]

@@ -1,0 +1,110 @@
+"""From a sealed bundle to a recogniser in memory."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import asrpack
+from asrpack.bundle.keys import recipient_private
+from asrpack.bundle.metadata import BundleMetadata
+from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.opening import Opened, open_sealed
+from asrpack.bundle.secrets import SecretSource
+from asrpack.errors import IntegrityError, ToolchainError
+from asrpack.runtime.keyring import read_trust
+from asrpack.runtime.recognizer import Recognizer
+
+PR_SET_DUMPABLE = 4
+
+
+@dataclass(frozen=True)
+class OpenBundle:
+    """A bundle that was verified, decrypted and loaded.
+
+    Attributes:
+        metadata: what the bundle says it is.
+        description: of its model.
+        recognizer: ready to transcribe.
+    """
+
+    metadata: BundleMetadata
+    description: ModelDescription
+    recognizer: Recognizer
+
+
+def open_bundle(
+    path: Path, identity: SecretSource, trust: Sequence[Path] = (), *, threads: int = 0
+) -> OpenBundle:
+    """Verifies a bundle, decrypts the verified bytes to memory and builds the sessions.
+
+    Nothing decrypted is written to disk, and this process is kept out of core dumps and of
+    other users' debuggers from here on.
+
+    Args:
+        path: the bundle's directory.
+        identity: where the recipient's private key is.
+        trust: the vendor's public keys. Without one, signer and envelope must only agree with
+            each other (see :func:`asrpack.bundle.opening.open_sealed`).
+        threads: as for :class:`Recognizer`.
+
+    Raises:
+        InputError: there is no such bundle.
+        IntegrityError, ErrorGroup: it is not what its vendor signed.
+        KeyFileError: a key cannot be read, or the bundle is not for this identity.
+        ToolchainError: this runtime is too old for it, or onnxruntime cannot load its graphs.
+    """
+    harden_process()
+    key = recipient_private(identity.read(), str(identity))
+    opened = open_sealed(path, key, read_trust(trust))
+    _check_version(opened.metadata)
+    description = ModelDescription.from_json(_file(opened, "model.json"))
+    recognizer = Recognizer(
+        description,
+        _file(opened, "encoder.onnx"),
+        _file(opened, "decoder.onnx") if description.has_decoder else None,
+        threads=threads,
+    )
+    return OpenBundle(opened.metadata, description, recognizer)
+
+
+def harden_process() -> None:
+    """Friction on Linux: no core dumps, no attaching by the same user.
+
+    It keeps the model out of crash reports; it does not stop an administrator.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _file(opened: Opened, name: str) -> bytes:
+    if name not in opened.files:
+        raise IntegrityError(
+            f"the bundle has no {name}",
+            code="model-file-missing",
+            place="model/envelope.json",
+            remedy="get the bundle again from its vendor",
+        )
+    return opened.files[name]
+
+
+def _check_version(metadata: BundleMetadata) -> None:
+    if _release(asrpack.__version__) < _release(metadata.minimum_runtime):
+        raise ToolchainError(
+            f"the bundle needs asrpack {metadata.minimum_runtime} or later; "
+            f"this is {asrpack.__version__}",
+            code="runtime-too-old",
+            remedy="use the runtime inside the bundle, or upgrade asrpack",
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,20 @@
+"""Units to text (``TextFeaturizer.defeaturize`` of PaddleSpeech)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SPACE = "<space>"
+
+
+def detokenize(units: Sequence[int], tokens: Sequence[str], eos_id: int) -> str:
+    """Joins units up to the first ``eos``; ``<space>`` becomes a blank, all else stays.
+
+    PaddleSpeech prints ``<unk>`` as it is, and so does this.
+    """
+    text = []
+    for unit in units:
+        if unit == eos_id:
+            break
+        text.append(tokens[unit].replace(SPACE, " "))
+    return "".join(text)

@@ -1,0 +1,46 @@
+"""``import``: a trained model's directory to a description and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from asrpack.frontends import paddlespeech_u2
+from asrpack.measure.compare import save_arrays
+from asrpack.stages import stage
+from asrpack.stages.stage import Context, Stage
+
+
+class ImportParams(stage.Params):
+    """``checkpoint`` names the weights where the directory has several."""
+
+    checkpoint: str | None = None
+
+
+class Import(Stage):
+    """Reads and checks a PaddleSpeech U2 model directory.
+
+    Inputs: ``model`` (the directory). Outputs: ``model.json``
+    (:class:`asrpack.bundle.model.ModelDescription`) and ``params.npz`` (float32 arrays by
+    PaddleSpeech's names).
+    """
+
+    name: ClassVar[str] = "import"
+    outputs: ClassVar[tuple[str, ...]] = ("model.json", "params.npz")
+    tools: ClassVar[tuple[str, ...]] = ("numpy", "ruamel.yaml")
+    Params: ClassVar[type[stage.Params]] = ImportParams
+
+    def run(
+        self, params: ImportParams, inputs: Mapping[str, Path], out: Path, context: Context
+    ) -> None:
+        """Reads ``inputs["model"]``.
+
+        Raises:
+            InputError, ErrorGroup: all that is wrong with the directory.
+        """
+        description, parameters = paddlespeech_u2.read(inputs["model"], params.checkpoint)
+        (out / "model.json").write_text(description.to_json(), encoding="utf-8")
+        save_arrays(out / "params.npz", parameters)
+        count = sum(array.size for array in parameters.values())
+        context.progress(1, 1, f"{len(parameters)} arrays, {count / 1e6:.1f} M parameters")

@@ -1,0 +1,119 @@
+"""Takes real features and texts on which the steps of a build are compared with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from asrpack.bundle.model import ModelDescription
+from asrpack.errors import InputError
+from asrpack.stages import stage
+from asrpack.stages.stage import Context, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from asrpack.recipe.manifest import Utterance
+
+
+class ProbeParams(stage.Params):
+    """``utterances``: how many to take at most."""
+
+    utterances: int = Field(default=8, ge=1)
+
+
+class Probe(Stage):
+    """``probe.npz``: a padded batch.
+
+    ``feats`` (B, T, D) float32 after CMVN, ``feat_lens`` (B,) int64; ``hyps_in`` (B, L) int64:
+    sos and the reference's units, padded with eos; ``hyps_lens`` (B,) int64 with sos.
+    """
+
+    name: ClassVar[str] = "probe"
+    outputs: ClassVar[tuple[str, ...]] = ("probe.npz",)
+    tools: ClassVar[tuple[str, ...]] = ("numpy", "soundfile", "soxr")
+    Params: ClassVar[type[stage.Params]] = ProbeParams
+
+    def run(
+        self, params: ProbeParams, inputs: Mapping[str, Path], out: Path, context: Context
+    ) -> None:
+        import numpy as np
+
+        from asrpack.measure.compare import save_arrays
+        from asrpack.recipe.manifest import read_manifest
+        from asrpack.runtime.audio import read_audio
+        from asrpack.runtime.decoding.attention_rescoring import decoder_input
+        from asrpack.runtime.features import Fbank, apply_cmvn
+
+        about = ModelDescription.read(inputs["description"])
+        fbank = Fbank(about.fbank)
+        rate = about.fbank.sample_rate
+        longest = fbank.samples(about.max_frames * about.subsampling) / rate
+        candidates = []
+        utterances = read_manifest(inputs["manifest"])
+        for index, utterance in enumerate(_spread(utterances, params.utterances)):
+            samples = read_audio(utterance.audio, rate, max_seconds=longest)
+            feats = apply_cmvn(fbank(samples), about.cmvn)
+            if len(feats) > about.right_context:
+                candidates.append((feats, _units(utterance.text, about.tokens)))
+            context.progress(index + 1, min(params.utterances, len(utterances)), utterance.id)
+        if not candidates:
+            raise InputError(
+                "every utterance looked at is too short for the model to give a frame",
+                code="probe-short",
+                place=str(inputs["manifest"]),
+                remedy="give recordings of at least half a second",
+            )
+        size = len(about.tokens)
+        hyps_in, hyps_lens = decoder_input(
+            [units for _, units in candidates],
+            sos_id=about.sos_id % size,
+            eos_id=about.eos_id % size,
+            blank_id=about.blank_id,
+        )
+        arrays: dict[str, NDArray[Any]] = {
+            "feats": _padded([feats for feats, _ in candidates]),
+            "feat_lens": np.array([len(feats) for feats, _ in candidates], np.int64),
+            "hyps_in": hyps_in,
+            "hyps_lens": hyps_lens,
+        }
+        save_arrays(out / "probe.npz", arrays)
+
+
+def _spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
+    """At most ``count``, evenly over their lengths (of audio, as the files' sizes tell it)."""
+    ordered = sorted(utterances, key=lambda item: (item.audio.stat().st_size, item.id))
+    if len(ordered) <= count:
+        return ordered
+    step = (len(ordered) - 1) / max(1, count - 1)
+    return [ordered[round(index * step)] for index in range(count)]
+
+
+def _units(text: str, tokens: Sequence[str]) -> tuple[int, ...]:
+    """Ids of a text's characters, or of its words where the vocabulary has no ``<space>``.
+
+    What the vocabulary lacks becomes ``<unk>``, or is left out where there is none. Which text
+    the probe holds hardly matters: every step of a build sees the same.
+    """
+    ids = {token: index for index, token in enumerate(tokens)}
+    words = text.split()
+    if "<space>" not in ids and words and all(word in ids for word in words):
+        pieces = words
+    else:
+        pieces = ["<space>" if character == " " else character for character in " ".join(words)]
+        pieces = [piece for piece in pieces if piece != "<space>" or piece in ids]
+    units = (ids.get(piece, ids.get("<unk>")) for piece in pieces)
+    return tuple(unit for unit in units if unit is not None)
+
+
+def _padded(batch: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    import numpy as np
+
+    padded = np.zeros((len(batch), max(map(len, batch)), batch[0].shape[1]), np.float32)
+    for row, feats in zip(padded, batch, strict=True):
+        row[: len(feats)] = feats
+    return padded

@@ -1,0 +1,179 @@
+"""Renders all of a bundle but the model: runtime, Dockerfile, README, metadata, documents."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import asrpack
+from asrpack.bundle.envelope import Envelope
+from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
+from asrpack.bundle.model import ModelDescription
+from asrpack.report.documents import file_digests, ml_bom, provenance
+from asrpack.report.packages import runtime_packages
+from asrpack.stages import stage
+from asrpack.stages.stage import Context, Stage
+
+PACKAGE = Path(asrpack.__file__).parent
+MINIMUM_RUNTIME = "0.1.0"
+ROLES = {"encoder.onnx": "encoder", "decoder.onnx": "decoder", "model.json": "description"}
+
+
+def shipped_code() -> tuple[Path, ...]:
+    """The files of asrpack that ship in every bundle: ordinary, tested Python, as it is."""
+    folders = (PACKAGE / "bundle", PACKAGE / "runtime")
+    modules = [path for folder in folders for path in folder.rglob("*.py")]
+    return (PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted(modules))
+
+
+def templates_folder() -> Path:
+    """Where the templates are: inside an installed package, beside it in a checkout."""
+    installed = PACKAGE / "_templates"
+    return (installed if installed.is_dir() else PACKAGE.parent / "templates") / "bundle"
+
+
+class RenderParams(stage.Params):
+    """As the recipe names them."""
+
+    name: str
+    version: str
+    build: str
+    target: str
+    precision: str
+
+
+class Render(Stage):
+    """``tree/``: what :class:`asrpack.stages.seal.Seal` puts around the encrypted model.
+
+    The code that ships and the templates are inputs too: a change of either renders anew.
+    """
+
+    name: ClassVar[str] = "render"
+    outputs: ClassVar[tuple[str, ...]] = ("tree",)
+    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "soundfile", "soxr", "cryptography")
+    Params: ClassVar[type[stage.Params]] = RenderParams
+
+    def run(
+        self, params: RenderParams, inputs: Mapping[str, Path], out: Path, context: Context
+    ) -> None:
+        tree = out / "tree"
+        _copy_runtime(tree)
+        created = build_time()
+        description = ModelDescription.read(inputs["description"])
+        envelope = Envelope.from_json((inputs["model"] / "envelope.json").read_bytes())
+        evaluation = json.loads(inputs["evaluation"].read_bytes())
+        # The figures ship; what was said in the vendor's test set does not.
+        del evaluation["utterances"]
+        _write_json(tree / "evaluation.json", evaluation)
+        metadata = _metadata(params, inputs, description, envelope, created)
+        (tree / "asrpack.json").write_bytes(metadata.to_json())
+        packages = runtime_packages()
+        sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
+        common: dict[str, Any] = {
+            "name": params.name,
+            "bundle_id": metadata.bundle_id,
+            "created": created,
+            "sources": sources,
+        }
+        _write_json(
+            tree / "sbom.cdx.json",
+            ml_bom(
+                version=params.version,
+                family=description.family,
+                precision=params.precision,
+                packages=packages,
+                **common,
+            ),
+        )
+        _write_json(
+            tree / "provenance.intoto.json",
+            provenance(
+                subjects=file_digests(inputs["model"], "model"),
+                parameters=params.model_dump(exclude={"name"}),
+                **common,
+            ),
+        )
+        _render_templates(
+            inputs["templates"],
+            tree,
+            {
+                **params.model_dump(),
+                "bundle_id": metadata.bundle_id,
+                "recipients": [kid[:16] for kid in metadata.recipients],
+                "family": description.family,
+                "sample_rate": description.fbank.sample_rate,
+                "vocabulary": len(description.tokens),
+                "method": description.decode.method,
+                "marked": metadata.watermark is not None,
+                "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+                "packages": packages,
+                "utterances": evaluation["set"]["utterances"],
+                "audio_seconds": evaluation["set"]["audio_seconds"],
+                "size": evaluation["size"],
+                "timing": evaluation["timing"],
+                **evaluation["methods"][description.decode.method],
+            },
+        )
+
+
+def _copy_runtime(tree: Path) -> None:
+    for source in shipped_code():
+        target = tree / "runtime" / "asrpack" / source.relative_to(PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    shutil.copyfile(PACKAGE / "bundle" / "verify.py", tree / "verify.py")
+
+
+def _metadata(
+    params: RenderParams,
+    inputs: Mapping[str, Path],
+    description: ModelDescription,
+    envelope: Envelope,
+    created: int,
+) -> BundleMetadata:
+    mark = json.loads(inputs["mark"].read_bytes()) if "mark" in inputs else None
+    return BundleMetadata(
+        bundle_id=envelope.header.bundle_id,
+        name=params.name,
+        version=params.version,
+        build=params.build,
+        asrpack=asrpack.__version__,
+        created=utc(created),
+        target=params.target,
+        precision=params.precision,
+        model=ModelSummary(
+            description.family,
+            description.fbank.sample_rate,
+            len(description.tokens),
+            description.decode.method,
+        ),
+        files={f"model/{item.path}.enc": ROLES[item.path] for item in envelope.header.files},
+        watermark=mark and mark["commitment"],
+        minimum_runtime=MINIMUM_RUNTIME,
+        recipients=tuple(sorted(item.kid for item in envelope.recipients)),
+        sequence=created,
+    )
+
+
+def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> None:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # not HTML; the recipe's schema checked the names
+    )
+    for template in sorted(environment.list_templates()):
+        text = environment.get_template(template).render(values)
+        (tree / template.removesuffix(".j2")).write_text(text, encoding="utf-8")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,65 @@
+"""What a stage is: a pure function of files, with all that its result depends on declared."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Params(BaseModel):
+    """Base of a stage's parameters: frozen, strict, part of the cache key as canonical JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a running stage may use besides its inputs.
+
+    Attributes:
+        progress: call with (done, total, text); shown live, cheap to call often.
+        secrets: key material by the name that the plan gave it. Never write, log or return it.
+    """
+
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+class Stage(ABC):
+    """One step of a build.
+
+    Attributes:
+        name: as ``--until`` and ``--force`` take it.
+        revision: raise it when ``run`` gives other bytes for the same inputs.
+        outputs: files or folders, relative to ``out``, that ``run`` leaves there: all of them,
+            nothing else.
+        tools: distributions whose versions are part of the cache key.
+        isolated: run in a child process with a clean environment (needed for Paddle, and to
+            measure memory). Such a stage gets no secrets.
+        timeout: seconds an isolated stage may take.
+    """
+
+    name: ClassVar[str]
+    revision: ClassVar[int] = 1
+    outputs: ClassVar[tuple[str, ...]]
+    tools: ClassVar[tuple[str, ...]] = ()
+    isolated: ClassVar[bool] = False
+    timeout: ClassVar[float] = 3600.0
+    Params: ClassVar[type[Params]] = Params
+
+    @abstractmethod
+    def run(self, params: Any, inputs: Mapping[str, Path], out: Path, context: Context) -> None:
+        """Reads ``inputs`` (never writes there), leaves ``outputs`` in the empty folder ``out``.
+
+        Raises:
+            AsrpackError: with place, cause and remedy.
+        """
+
+    def explain(self, log: str) -> str | None:
+        """The cause of an isolated stage's death, read from its log; None where unknown."""
+        return None

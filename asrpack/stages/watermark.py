@@ -1,0 +1,178 @@
+"""Puts a customer's mark into the weights that ship."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from asrpack.errors import InputError
+from asrpack.stages import stage
+from asrpack.stages.stage import Context, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from asrpack.graph.weights import WeightMatrix
+
+FORMAT = 1
+# Small matrices add little to a score; left alone they are one thing less to explain.
+MIN_WEIGHTS = 4096
+
+
+class WatermarkParams(stage.Params):
+    """``strength`` is in steps of the int8 grid; 0.1 where customers may collude."""
+
+    customer: str = Field(min_length=1)
+    strength: float = Field(default=0.05, gt=0, le=0.5)
+
+
+class Watermark(Stage):
+    """``onnx/``: the marked graphs; ``mark.json``: what was done, nothing secret.
+
+    Works on what the quantize stage wrote in any precision. Int8 codes are rounded again from
+    the fp32 originals with the scales kept, so a customer costs seconds.
+    """
+
+    name: ClassVar[str] = "watermark"
+    outputs: ClassVar[tuple[str, ...]] = ("onnx", "mark.json")
+    tools: ClassVar[tuple[str, ...]] = ("numpy", "onnx", "onnx-ir")
+    Params: ClassVar[type[stage.Params]] = WatermarkParams
+
+    def run(
+        self, params: WatermarkParams, inputs: Mapping[str, Path], out: Path, context: Context
+    ) -> None:
+        """Reads ``original`` (optimized, fp32) and ``onnx`` (quantized), and the secret ``key``.
+
+        Raises:
+            KeyFileError: ``key`` is not a watermark key.
+            InputError: the two folders are not of one model, or hold no matrix to mark.
+        """
+        from asrpack.bundle.keys import watermark_key
+        from asrpack.bundle.secrets import commitment
+        from asrpack.graph.files import load_graph, save_graph
+        from asrpack.protect.watermark import SCHEME
+
+        key = watermark_key(context.secrets["key"], "watermark key")
+        folder = out / "onnx"
+        folder.mkdir()
+        tally = _Tally()
+        digests = {}
+        paths = sorted(inputs["onnx"].glob("*.onnx"))
+        for done, path in enumerate(paths):
+            context.progress(done, len(paths), path.name)
+            source = inputs["original"] / path.name
+            digests[path.name] = hashlib.sha256(source.read_bytes()).hexdigest()
+            model = load_graph(path)
+            _mark_graph(load_graph(source), model, path, key, params, tally)
+            save_graph(model, folder / path.name)
+        if not tally.tensors:
+            raise InputError(
+                f"no weight matrix has {MIN_WEIGHTS} numbers or more: there is nothing to mark",
+                code="watermark-no-weights",
+                place=str(inputs["onnx"]),
+                remedy="take `protect.watermark` out of the recipe",
+            )
+        committed = {"key": commitment(key), "original": digests}
+        mark = {
+            "format": FORMAT,
+            "scheme": SCHEME,
+            "customer": params.customer,
+            "strength": params.strength,
+            "commitment": hashlib.sha256(_canonical(committed)).hexdigest(),
+            "committed": committed,
+            "tensors": tally.tensors,
+            "weights": tally.weights,
+            "relative_perturbation": float(f"{tally.perturbation:.3g}"),
+        }
+        (out / "mark.json").write_bytes(_canonical(mark) + b"\n")
+
+
+def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """The matrices of a model that marks go into, dequantized, by ``GRAPH/NAME``.
+
+    Args:
+        folder: with one ``.onnx`` file a graph, in any precision that asrpack writes.
+    """
+    from asrpack.graph.files import load_graph
+    from asrpack.graph.weights import weight_matrices
+
+    return {
+        _identity(path, matrix): matrix.values()
+        for path in sorted(folder.glob("*.onnx"))
+        for matrix in weight_matrices(load_graph(path), path.name)
+        if matrix.values().size >= MIN_WEIGHTS
+    }
+
+
+@dataclass
+class _Tally:
+    tensors: list[str]
+    weights: int
+    changed: float
+    total: float
+
+    def __init__(self) -> None:
+        self.tensors, self.weights, self.changed, self.total = [], 0, 0.0, 0.0
+
+    @property
+    def perturbation(self) -> float:
+        """Norm of the change over the norm of the unmarked weights."""
+        return math.sqrt(self.changed / self.total) if self.total else 0.0
+
+
+def _identity(path: Path, matrix: WeightMatrix) -> str:
+    return f"{path.stem}/{matrix.name}"
+
+
+def _mark_graph(
+    original: Any, model: Any, path: Path, key: bytes, params: WatermarkParams, tally: _Tally
+) -> None:
+    import numpy as np
+
+    from asrpack.graph.weights import weight_matrices
+    from asrpack.protect.watermark import dither, mark_codes, mark_floats
+
+    originals = {matrix.name: matrix for matrix in weight_matrices(original, path.name)}
+    for matrix in weight_matrices(model, path.name):
+        before = matrix.values()
+        if before.size < MIN_WEIGHTS:
+            continue
+        name = _identity(path, matrix)
+        source = originals.get(matrix.name)
+        if source is None or source.values().shape != before.shape:
+            raise _unrelated(name)
+        weight = source.values()
+        mark = dither(key, params.customer, name, weight.shape, params.strength)
+        if matrix.steps is None:
+            matrix.store(mark_floats(weight, mark))
+        else:
+            if not np.array_equal(
+                mark_codes(weight, matrix.steps, np.zeros_like(mark)), matrix.codes()
+            ):
+                raise _unrelated(name)
+            matrix.store(mark_codes(weight, matrix.steps, mark))
+        tally.tensors.append(name)
+        tally.weights += before.size
+        tally.changed += float(np.square(matrix.values() - before, dtype=np.float64).sum())
+        tally.total += float(np.square(before, dtype=np.float64).sum())
+
+
+def _unrelated(name: str) -> InputError:
+    return InputError(
+        "the weights to mark were not quantized from the original given with them",
+        code="watermark-unrelated",
+        place=name,
+        remedy="build again with `--force quantize`",
+    )
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,142 @@
+"""``init`` writes a recipe that ``check`` takes; nothing is overwritten by surprise."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from asrpack.cli import main
+from asrpack.recipe.json_schema import schema_text
+from asrpack.recipe.load import load_recipe
+
+Output = pytest.CaptureFixture[str]
+MODEL = "conformer_digits_cards"
+WEIGHTS = "exp/conformer/checkpoints/avg_1.pdparams"
+
+
+@pytest.fixture
+def model(tmp_path: Path, quickstart: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a model in the current folder, without any data next to it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(quickstart / MODEL, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_written_recipe_lacks_only_what_the_user_must_supply(model: Path, capsys: Output) -> None:
+    assert main(["init", "model"]) == 0
+    said = capsys.readouterr().out
+    assert "conformer encoder" in said and "2.4 million parameters" in said
+    text = Path("recipe.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+    assert Path("recipe.schema.json").read_text(encoding="utf-8") == schema_text()
+    recipe = load_recipe(Path("recipe.yaml")).recipe
+    assert recipe.name == "model" and recipe.model.path == model
+
+    assert main(["check", "recipe.yaml"]) == 3
+    errors = [line for line in capsys.readouterr().err.splitlines() if "recipe.yaml:" in line]
+    assert len(errors) == 5 and all("does not exist" in line for line in errors)
+
+
+def test_the_commands_in_the_comments_make_the_keys(
+    model: Path, quickstart: Path, capsys: Output
+) -> None:
+    shutil.copytree(quickstart / "data", "data")
+    Path("work").mkdir()
+    assert main(["init", "model", "-o", "work/digits.yaml"]) == 0
+    commands = [
+        line.partition("# asrpack ")[2].split()
+        for line in Path("work/digits.yaml").read_text(encoding="utf-8").splitlines()
+        if "# asrpack keys generate" in line
+    ]
+    assert len(commands) == 3
+    for command in commands:
+        assert main(command) == 0
+    capsys.readouterr()
+    assert main(["check", "work/digits.yaml"]) == 0, capsys.readouterr().err
+    assert "100 test and 60 calibration" in capsys.readouterr().out
+
+
+def test_commented_options_are_real_ones(model: Path) -> None:
+    """Every option that the recipe shows in a comment is taken when the comment is lifted."""
+    main(["init", "model"])
+    text = Path("recipe.yaml").read_text(encoding="utf-8")
+    # Prose has one space after its hash, an option none (or two, below another one).
+    lifted, count = re.subn(r"^( *)#(?=\w|  \w)", r"\1", text, flags=re.MULTILINE)
+    assert count == 7
+    Path("recipe.yaml").write_text(lifted, encoding="utf-8")
+    recipe = load_recipe(Path("recipe.yaml")).recipe
+    assert recipe.evaluate.oracle == "paddlespeech" and recipe.evaluate.methods
+    assert recipe.decode.beam_size == 10
+    assert recipe.gate.size and recipe.gate.speedup and recipe.gate.deletions
+
+
+def test_nothing_is_replaced_without_force(model: Path, capsys: Output) -> None:
+    Path("recipe.yaml").write_text("mine\n", encoding="utf-8")
+    Path("recipe.schema.json").write_text("mine\n", encoding="utf-8")
+    assert main(["init", "model"]) == 3
+    assert "--force" in capsys.readouterr().err
+    assert main(["init", "model", "-o", "other.yaml"]) == 0
+    for name in ("recipe.yaml", "recipe.schema.json"):
+        assert Path(name).read_text(encoding="utf-8") == "mine\n"
+    assert main(["init", "model", "--force"]) == 0
+    for name in ("recipe.yaml", "recipe.schema.json"):
+        assert Path(name).read_text(encoding="utf-8") != "mine\n"
+    assert not list(Path().glob(".*.part"))
+
+
+def test_printing_leaves_no_file(model: Path, capsys: Output) -> None:
+    assert main(["init", "model", "-o", "-"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("# yaml-language-server") and "conformer" in printed.err
+    assert sorted(path.name for path in Path().iterdir()) == ["model"]
+
+
+def test_a_folder_that_is_not_there(model: Path, capsys: Output) -> None:
+    assert main(["init", "model", "-o", "no/such/recipe.yaml"]) == 3
+    assert "remedy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["null", "2024", "a b: c", "-#", "größe", 'quo"te', "{x}"])
+def test_awkward_directory_names(model: Path, name: str) -> None:
+    model.rename(model.parent / name)
+    assert main(["init", str(model.parent / name)]) == 0
+    assert load_recipe(Path("recipe.yaml")).recipe.model.path == model.parent / name
+
+
+def test_several_checkpoints(model: Path, capsys: Output) -> None:
+    shutil.copy(model / WEIGHTS, model / "exp/conformer/checkpoints/avg_2.pdparams")
+    assert main(["init", "model"]) == 3
+    assert "--checkpoint" in capsys.readouterr().err
+    assert main(["init", "model", "--checkpoint", "avg_2"]) == 0
+    assert load_recipe(Path("recipe.yaml")).recipe.model.checkpoint == "avg_2"
+
+
+@pytest.mark.parametrize(
+    ("broken", "cause"),
+    [
+        ("model.yaml", "there is no model.yaml"),
+        (WEIGHTS, "no weights"),
+        ("data/lang_char/vocab.txt", "vocab"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["init", "check"])
+def test_broken_model_directories(
+    model: Path, broken: str, cause: str, verb: str, capsys: Output
+) -> None:
+    main(["init", "model"])
+    (model / broken).unlink()
+    capsys.readouterr()
+    assert main(["init", "model", "--force"] if verb == "init" else ["check", "recipe.yaml"]) == 3
+    said = capsys.readouterr().err
+    assert cause in said and "remedy" in said and "Traceback" not in said
+
+
+def test_empty_weights_are_found_by_check(model: Path, capsys: Output) -> None:
+    main(["init", "model"])
+    (model / WEIGHTS).write_bytes(b"")
+    capsys.readouterr()
+    assert main(["check", "recipe.yaml"]) == 3
+    assert "avg_1.pdparams" in capsys.readouterr().err

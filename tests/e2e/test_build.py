@@ -1,0 +1,212 @@
+"""The whole path, as a user walks it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrpack.bundle.keys import recipient_private, watermark_key
+from asrpack.bundle.opening import open_sealed
+from asrpack.protect.watermark import detect
+from asrpack.stages.watermark import read_weights
+from tests.e2e.conftest import RECIPE, Workshop, make_workshop
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+
+STAGES = [
+    "import", "configure", "probe", "export", "convert", "optimize", "quantize", "watermark",
+    "evaluate", "gate", "encrypt", "render", "seal",
+]  # fmt: skip
+# The rest holds fresh keys or times.
+REPEATABLE = STAGES[: STAGES.index("evaluate")]
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_human_recording_is_transcribed(workshop: Workshop, bundle: Path) -> None:
+    recording = RECIPE.parent / "data" / "human" / "001.wav"
+    done = workshop.asrpack(
+        "run", str(bundle), str(recording), "--json",
+        "--identity", str(workshop.keys / "acme.key"), "--trust", str(workshop.keys / "vendor.pub"),
+    )  # fmt: skip
+    assert json.loads(done.stdout)["text"] == "ten of clubs"
+
+
+def test_verify_accepts_and_names_nothing(workshop: Workshop, bundle: Path) -> None:
+    key = str(workshop.keys / "vendor.pub")
+    done = workshop.asrpack("verify", str(bundle), "--trust", key, "--json")
+    assert json.loads(done.stdout) == {"ok": True, "findings": []}
+
+
+def test_another_recipient_cannot_open_it(workshop: Workshop, bundle: Path) -> None:
+    recording = RECIPE.parent / "data" / "human" / "001.wav"
+    other = str(workshop.keys / "other.key")
+    done = workshop.asrpack("run", str(bundle), str(recording), "--identity", other, status=7)
+    assert "remedy" in done.stderr
+
+
+def test_the_second_build_is_all_cached_and_the_plan_says_so(workshop: Workshop) -> None:
+    options = [f"--out={workshop.out}", "--build=cpu", *workshop.overrides()]
+    plan = json.loads(workshop.asrpack("plan", str(RECIPE), "--json", *options).stdout)
+    assert [row["stage"] for row in plan] == STAGES
+    assert {row["status"] for row in plan} == {"cached"}
+    again = events(workshop.build("--build=cpu").stdout)
+    assert [e["stage"] for e in again if e["kind"] == "cached"] == STAGES
+    assert not [e for e in again if e["kind"] == "start"]
+
+
+def test_the_evaluation_is_of_the_whole_set_and_within_the_gate(workshop: Workshop) -> None:
+    evaluation, gate = workshop.read("cpu", "evaluation.json"), workshop.read("cpu", "gate.json")
+    assert evaluation["set"]["utterances"] == 105
+    assert gate["ok"]
+    cer = evaluation["methods"]["attention_rescoring"]["cer"]
+    assert abs(cer["increase"]) <= 0.001, "int8 and the mark may cost 0.1 % absolute"
+    assert evaluation["size"]["ratio"] < 0.5
+    assert evaluation["timing"]["candidate_rtf"] > 0
+
+
+def test_the_lock_names_all_that_went_in(workshop: Workshop) -> None:
+    lock = workshop.read("cpu", "asrpack.lock")
+    assert sorted(lock["stages"]) == sorted(STAGES)
+    for record in lock["stages"].values():
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in record["outputs"].values())
+    assert lock["stages"]["export"]["components"]["tools"]["paddlepaddle"]
+
+
+def test_no_key_is_anywhere(workshop: Workshop) -> None:
+    """Neither as text nor as raw bytes, in artifacts, logs or cache."""
+    needles = []
+    for name in ("vendor.pem", "vendor.mark", "acme.key"):
+        text = (workshop.keys / name).read_bytes()
+        body = b"".join(line for line in text.splitlines() if not line.startswith(b"-----"))
+        raw = base64.b64decode(body)
+        needles += [body[8:40], raw[-32:], raw[-32:].hex().encode()]
+    looked_at = 0
+    for root in (workshop.out, workshop.cache):
+        for path in root.rglob("*"):
+            if path.is_file():
+                looked_at += 1
+                data = path.read_bytes()
+                assert not any(needle in data for needle in needles), path
+    assert looked_at > 50
+
+
+def test_the_bundle_holds_nothing_in_the_clear(workshop: Workshop, bundle: Path) -> None:
+    names = {path.name for path in (bundle / "model").iterdir()}
+    assert names == {"encoder.onnx.enc", "decoder.onnx.enc", "model.json.enc", "envelope.json"}
+    for path in bundle.rglob("*"):
+        if path.is_file():
+            assert b"MatMulInteger" not in path.read_bytes(), path
+
+
+def test_a_gate_that_is_not_met_keeps_the_candidate(workshop: Workshop, tmp_path: Path) -> None:
+    shop = Workshop(workshop.folder, workshop.cache)
+    out = tmp_path / "artifacts"
+    command = [
+        item if not item.startswith("--out=") else f"--out={out}"
+        for item in shop.build_command("--build=cpu", "--set=gate.speedup.min=1000")
+    ]
+    done = shop.execute(command, status=5)
+    assert "speed-up" in done.stdout
+    artifact = out / "digits-cards-1.0.0-cpu"
+    rejected = artifact / "rejected"
+    assert not json.loads((rejected / "gate.json").read_bytes())["ok"]
+    assert (rejected / "onnx" / "encoder.onnx").stat().st_size > 0
+    assert (rejected / "evaluation.json").exists()
+    assert not (artifact / "bundle").exists()
+
+
+def test_until_and_force(workshop: Workshop) -> None:
+    told = events(workshop.build("--build=cpu", "--until=optimize").stdout)
+    assert [e["stage"] for e in told if e["kind"] == "cached"][-1] == "optimize"
+    told = events(workshop.build("--build=cpu", "--until=configure", "--force=import").stdout)
+    assert [e["stage"] for e in told if e["kind"] == "start"] == ["import"]
+    assert "no stage" in workshop.build("--force=improt", status=2).stdout
+
+
+def test_unknown_build_is_a_usage_error(workshop: Workshop) -> None:
+    assert "cpu, fp32" in workshop.build("--build=gpu", status=2).stdout
+
+
+def test_killed_in_every_stage_in_turn(workshop: Workshop, tmp_path: Path) -> None:
+    """kill -9 whenever a stage has begun, then build again: the same content, no leftovers."""
+    shop = make_workshop(tmp_path / "shop", tmp_path / "cache")
+    # The same mark and keys as the undisturbed build, or the content could not be the same.
+    shutil.copytree(workshop.keys, shop.keys, dirs_exist_ok=True)
+    killed = 0
+    for stage in STAGES:
+        killed += kill_in(shop, stage, after=seconds_of(workshop, stage) / 2)
+        bundle = shop.artifact("cpu") / "bundle"
+        if bundle.exists():  # the last stage was over already: whole, then
+            shop.asrpack("verify", str(bundle), "--trust", str(shop.keys / "vendor.pub"))
+        for entry in (tmp_path / "cache" / "v1").glob("*/*/"):
+            if entry.parent.name not in ("work", "locks"):
+                assert (entry / "entry.json").exists(), f"half-written {entry}"
+    assert killed >= len(STAGES) - 3, "a short stage may be over before the signal comes"
+    shop.build("--build=cpu")
+    assert not list((tmp_path / "cache" / "v1" / "work").iterdir())
+    assert not list(shop.artifact("cpu").glob(".partial-*"))
+    ours, theirs = (s.read("cpu", "asrpack.lock")["stages"] for s in (shop, workshop))
+    for stage in REPEATABLE:
+        assert ours[stage]["outputs"] == theirs[stage]["outputs"], stage
+    ours, theirs = (s.read("cpu", "evaluation.json") for s in (shop, workshop))
+    for evaluation in (ours, theirs):
+        del evaluation["timing"]
+    assert ours == theirs
+    bundle = shop.artifact("cpu") / "bundle"
+    shop.asrpack("verify", str(bundle), "--trust", str(shop.keys / "vendor.pub"))
+
+
+def seconds_of(shop: Workshop, stage: str) -> float:
+    """How long a stage took in an undisturbed build."""
+    (entry,) = (shop.cache / "v1" / stage).glob("*/entry.json")
+    seconds: float = json.loads(entry.read_bytes())["seconds"]
+    return seconds
+
+
+def kill_in(shop: Workshop, stage: str, after: float) -> bool:
+    """Starts a build and kills it in the middle of a stage; False if it was over already."""
+    child = subprocess.Popen(
+        shop.build_command("--build=cpu"),
+        env=shop.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert child.stdout is not None
+    for line in child.stdout:
+        event = json.loads(line)
+        if event["kind"] == "start" and event["stage"] == stage:
+            time.sleep(after)
+            child.send_signal(signal.SIGKILL)
+            break
+    rest, _ = child.communicate()
+    told = [json.loads(text) for text in rest.splitlines() if text.endswith("}")]
+    return not any(event["kind"] == "done" and event["stage"] == stage for event in told)
+
+
+def test_the_mark_is_in_the_bundles_own_weights(
+    workshop: Workshop, bundle: Path, tmp_path: Path
+) -> None:
+    """What the customer decrypts tells who the customer is, and nobody else."""
+    (optimized,) = (workshop.cache / "v1" / "optimize").glob("*/out/onnx")
+    identity = recipient_private((workshop.keys / "acme.key").read_bytes(), "acme")
+    opened = open_sealed(bundle, identity, [(workshop.keys / "vendor.pub").read_bytes()])
+    for name in ("encoder.onnx", "decoder.onnx"):
+        (tmp_path / name).write_bytes(opened.files[name])
+    key = watermark_key((workshop.keys / "vendor.mark").read_bytes(), "vendor")
+    wrong = [f"customer-{number}" for number in range(1000)]
+    scores = detect(read_weights(optimized), read_weights(tmp_path), key, ["acme", *wrong])
+    assert scores[0].customer == "acme" and scores[0].z >= 7
+    assert max(score.z for score in scores[1:]) < 5

@@ -1,0 +1,109 @@
+"""What the networks promise besides PaddleSpeech's numbers: batches, masks, lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+paddle = pytest.importorskip("paddle")
+
+from asrpack.networks.u2 import U2, DecoderGraph, EncoderGraph, build  # noqa: E402
+from asrpack.networks.u2_spec import U2Spec  # noqa: E402
+from tests.networks.variants import SPEC, VARIANTS, weights  # noqa: E402
+
+# Another batch size means another order of additions in matrix products.
+TOLERANCE = 2e-5
+LENGTHS = (63, 64, 65, 66, 67, 30, 15, 90)
+
+
+def model(spec: U2Spec) -> U2:
+    return build(spec, weights(spec))
+
+
+def encode(network: U2, feats: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
+    with paddle.no_grad():
+        outputs = EncoderGraph(network)(paddle.to_tensor(feats), paddle.to_tensor(list(lengths)))
+    return [value.numpy() for value in outputs]
+
+
+def decode(network: U2, *inputs: np.ndarray) -> np.ndarray:
+    with paddle.no_grad():
+        return np.asarray(DecoderGraph(network)(*map(paddle.to_tensor, inputs)).numpy())
+
+
+def batch(bins: int) -> np.ndarray:
+    """Noise all over: what lies past a length must not matter."""
+    generator = np.random.default_rng(1)
+    return generator.normal(size=(len(LENGTHS), max(LENGTHS), bins)).astype(np.float32)
+
+
+@pytest.mark.parametrize("spec", VARIANTS.values(), ids=VARIANTS)
+def test_a_batch_gives_what_each_utterance_gives_alone(spec: U2Spec) -> None:
+    network = model(spec)
+    feats = batch(spec.encoder.input_dim)
+    together, log_probs, lengths = encode(network, feats, LENGTHS)
+    for row, length in enumerate(LENGTHS):
+        alone, alone_log_probs, (count,) = encode(network, feats[row : row + 1, :length], [length])
+        assert count == lengths[row] == alone.shape[1]
+        assert count == spec.encoder.subsampling.length(length)
+        np.testing.assert_allclose(together[row, :count], alone[0], atol=TOLERANCE)
+        np.testing.assert_allclose(log_probs[row, :count], alone_log_probs[0], atol=TOLERANCE)
+
+
+def test_ctc_outputs_are_log_probabilities() -> None:
+    _, log_probs, _ = encode(model(SPEC), batch(80), LENGTHS)
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=-1), 1.0, atol=1e-5)
+
+
+def hypotheses() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(2)
+    return generator.integers(1, 12, size=(3, 9)), np.array([9, 4, 1])
+
+
+@pytest.mark.parametrize("name", ["plain", "decoder: normalize after", "decoder: concat after"])
+def test_a_batch_of_hypotheses_gives_what_each_gives_alone(name: str) -> None:
+    network = model(VARIANTS[name])
+    memory = np.random.default_rng(3).normal(size=(3, 11, 16)).astype(np.float32)
+    frames = np.array([11, 6, 3])
+    tokens, lengths = hypotheses()
+    together = decode(network, memory, frames, tokens, lengths)
+    for row, (count, length) in enumerate(zip(frames, lengths, strict=True)):
+        one = slice(row, row + 1)
+        alone = decode(
+            network, memory[one, :count], frames[one], tokens[one, :length], lengths[one]
+        )
+        np.testing.assert_allclose(together[row, :length], alone[0], atol=TOLERANCE)
+
+
+def test_a_prefix_is_scored_without_what_follows() -> None:
+    network = model(SPEC)
+    memory = np.random.default_rng(3).normal(size=(3, 11, 16)).astype(np.float32)
+    frames = np.full(3, 11)
+    tokens, _ = hypotheses()
+    lengths = np.full(3, 9)
+    before = decode(network, memory, frames, tokens, lengths)
+    tokens[:, 5:] = 12
+    after = decode(network, memory, frames, tokens, lengths)
+    np.testing.assert_array_equal(before[:, :5], after[:, :5])
+    assert not np.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "shape"])
+def test_parameters_that_do_not_fit_are_refused(change: str) -> None:
+    parameters = weights(SPEC)
+    if change == "missing":
+        del parameters["ctc.ctc_lo.bias"]
+    elif change == "extra":
+        parameters["x"] = np.zeros(3, np.float32)
+    else:
+        parameters["ctc.ctc_lo.bias"] = np.zeros(3, np.float32)
+    with pytest.raises(ValueError, match=r"ctc_lo\.bias|'x'"):
+        build(SPEC, parameters)
+
+
+def test_every_parameter_is_loaded() -> None:
+    state = model(SPEC).state_dict()
+    for name, value in weights(SPEC).items():
+        np.testing.assert_array_equal(state[name].numpy(), value, err_msg=name)

@@ -1,0 +1,145 @@
+"""CTC searches against their definitions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asrpack.runtime.decoding import Nbest, ctc_greedy_search, ctc_prefix_beam_search
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return (shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))).astype(np.float32)
+
+
+def posteriors(seed: int, frames: int, units: int, sharpness: float) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((frames, units)) * sharpness
+    logits[:, 0] += rng.random() * 2 * sharpness  # blank is likely, as in a trained model
+    return log_softmax(logits)
+
+
+def log_add(values: list[float]) -> float:
+    top = max(values)
+    if top == -math.inf:
+        return -math.inf
+    # Not sum(): Python 3.12's compensates, which would be another last bit.
+    total = 0.0
+    for value in values:
+        total += math.exp(value - top)
+    return top + math.log(total)
+
+
+def prefix_beam_search_by_the_book(log_probs: np.ndarray, beam_size: int) -> Nbest:
+    """First-pass search of the U2 paper, nothing pruned but by the beam, prefixes as tuples."""
+    beam = [((), (0.0, -math.inf))]
+    for frame in log_probs:
+        following: dict = defaultdict(lambda: (-math.inf, -math.inf))
+        for unit in np.argsort(-frame, kind="stable")[:beam_size].tolist():
+            p = float(frame[unit])
+            for prefix, (pb, pnb) in beam:
+                if unit == 0:
+                    b, nb = following[prefix]
+                    following[prefix] = log_add([b, pb + p, pnb + p]), nb
+                elif prefix and unit == prefix[-1]:
+                    b, nb = following[prefix]
+                    following[prefix] = b, log_add([nb, pnb + p])
+                    b, nb = following[(*prefix, unit)]
+                    following[(*prefix, unit)] = b, log_add([nb, pb + p])
+                else:
+                    b, nb = following[(*prefix, unit)]
+                    following[(*prefix, unit)] = b, log_add([nb, pb + p, pnb + p])
+        ranked = sorted(following.items(), key=lambda item: log_add(list(item[1])), reverse=True)
+        beam = ranked[:beam_size]
+    return [(prefix, log_add(list(scores))) for prefix, scores in beam]
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    frames=st.integers(1, 40),
+    units=st.integers(2, 30),
+    beam_size=st.integers(1, 12),
+    sharpness=st.sampled_from([0.1, 1.0, 3.0, 10.0]),
+)
+@settings(max_examples=300, deadline=None)
+def test_prefix_beam_search_equals_the_book_to_the_last_bit(
+    seed: int, frames: int, units: int, beam_size: int, sharpness: float
+) -> None:
+    log_probs = posteriors(seed, frames, units, sharpness)
+    found = ctc_prefix_beam_search(log_probs, beam_size)
+    assert found == prefix_beam_search_by_the_book(log_probs, beam_size)
+
+
+@given(seed=st.integers(0, 10**6), units=st.integers(2, 4), frames=st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_a_beam_that_holds_everything_gives_the_exact_probabilities(
+    seed: int, units: int, frames: int
+) -> None:
+    log_probs = posteriors(seed, frames, units, 1.0)
+    exact: dict[tuple[int, ...], float] = defaultdict(float)
+    for path in itertools.product(range(units), repeat=frames):
+        text = tuple(unit for unit, _ in itertools.groupby(path) if unit != 0)
+        exact[text] += math.exp(sum(float(log_probs[t, u]) for t, u in enumerate(path)))
+    found = dict(ctc_prefix_beam_search(log_probs, 2000))
+    for text, probability in exact.items():
+        assert math.exp(found[text]) == pytest.approx(probability, rel=1e-5)
+
+
+@given(seed=st.integers(0, 10**6), sharpness=st.sampled_from([0.5, 5.0]))
+@settings(deadline=None)
+def test_greedy_collapses_the_likeliest_path(seed: int, sharpness: float) -> None:
+    log_probs = posteriors(seed, 30, 6, sharpness)
+    path = log_probs.argmax(axis=1).tolist()
+    units, score = ctc_greedy_search(log_probs)
+    assert units == tuple(unit for unit, _ in itertools.groupby(path) if unit != 0)
+    assert score == pytest.approx(log_probs.max(axis=1).sum(), rel=1e-5)
+    # The best text is at least as likely as the best path.
+    assert ctc_prefix_beam_search(log_probs, 10)[0][1] >= score - 1e-4
+
+
+def path(*units: int) -> np.ndarray:
+    """Log-probabilities that leave no doubt about a path."""
+    return log_softmax(np.eye(5)[list(units)] * 30)
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        ((0, 0, 0), ()),
+        ((1, 1, 1), (1,)),
+        ((1, 0, 1), (1, 1)),
+        ((1, 2, 1), (1, 2, 1)),
+        ((0, 1, 1, 0, 0, 2, 2, 4, 4), (1, 2, 4)),
+    ],
+)
+def test_both_collapse_repeats_and_blanks(frames: tuple[int, ...], expected: tuple) -> None:
+    assert ctc_greedy_search(path(*frames))[0] == expected
+    assert ctc_prefix_beam_search(path(*frames), 5)[0][0] == expected
+
+
+def test_no_frames() -> None:
+    empty = np.zeros((0, 5), np.float32)
+    assert ctc_greedy_search(empty) == ((), 0.0)
+    assert ctc_prefix_beam_search(empty) == [((), 0.0)]
+
+
+def test_ties_go_to_the_lowest_id() -> None:
+    flat = log_softmax(np.zeros((1, 8)))
+    assert [units for units, _ in ctc_prefix_beam_search(flat, 3)] == [(), (1,), (2,)]
+
+
+def test_blank_may_be_another_unit() -> None:
+    assert ctc_greedy_search(path(4, 1, 4), blank_id=4)[0] == (1,)
+    assert ctc_prefix_beam_search(path(4, 1, 4), 5, blank_id=4)[0][0] == (1,)
+
+
+def test_long_hypotheses() -> None:
+    frames = [1 + t // 2 % 4 if t % 2 == 0 else 0 for t in range(5000)]
+    assert len(ctc_prefix_beam_search(path(*frames), 10)[0][0]) == 2500

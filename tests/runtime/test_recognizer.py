@@ -1,0 +1,114 @@
+"""The recogniser on a tiny model: real graphs, real sessions."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from asrpack.bundle.model import DECODE_METHODS, DecodeDefaults
+from asrpack.errors import InputError, ToolchainError, UsageError
+from asrpack.runtime.recognizer import Recognizer
+from tests.runtime import tiny
+
+NOISE = np.random.default_rng(0).normal(0, 3000, 32000).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer(tiny.describe(), tiny.encoder(), tiny.decoder(), threads=1)
+
+
+@pytest.mark.parametrize("method", DECODE_METHODS)
+def test_transcribes_by_every_method(recognizer: Recognizer, method: str) -> None:
+    found = recognizer.transcribe(NOISE, method)
+    assert found.tokens and found.score < 0
+    assert (
+        found.text
+        == "".join(tiny.TOKENS[unit].replace("<space>", " ") for unit in found.tokens if unit != 5)
+        or 5 in found.tokens
+    )
+    assert recognizer.transcribe(NOISE, method) == found
+
+
+def test_the_default_is_the_models(recognizer: Recognizer) -> None:
+    greedy = tiny.describe(decode=DecodeDefaults(method="ctc_greedy_search"))
+    other = Recognizer(greedy, tiny.encoder(), tiny.decoder(), threads=1)
+    assert other.transcribe(NOISE) == recognizer.transcribe(NOISE, "ctc_greedy_search")
+    assert recognizer.transcribe(NOISE) == recognizer.transcribe(NOISE, "attention_rescoring")
+
+
+@pytest.mark.parametrize("samples", [0, 1, 399, 400, 1359])
+@pytest.mark.parametrize("method", DECODE_METHODS)
+def test_too_little_audio_is_an_empty_text(
+    recognizer: Recognizer, samples: int, method: str
+) -> None:
+    assert not len(recognizer.encode(recognizer.features(NOISE[:samples])).ctc_log_probs)
+    found = recognizer.transcribe(NOISE[:samples], method)
+    assert (found.text, found.tokens) == ("", ())
+
+
+def test_seven_frames_are_enough(recognizer: Recognizer) -> None:
+    assert len(recognizer.encode(recognizer.features(NOISE[:1360])).ctc_log_probs) == 1
+
+
+def test_the_longest_audio_and_one_frame_more(recognizer: Recognizer) -> None:
+    longest = round(recognizer.max_seconds * 16000)
+    assert recognizer.transcribe(np.zeros(longest, np.float32)) is not None
+    with pytest.raises(InputError, match=r"this model takes at most 10\.0 s") as caught:
+        recognizer.transcribe(np.zeros(longest + 1, np.float32))
+    assert caught.value.code == "audio-too-long"
+
+
+@pytest.mark.parametrize("method", ["attention", "", "ctc", "CTC_GREEDY_SEARCH"])
+def test_unknown_method(recognizer: Recognizer, method: str) -> None:
+    with pytest.raises(UsageError, match=f"cannot decode with '{method}'") as caught:
+        recognizer.transcribe(NOISE, method)
+    assert "ctc_greedy_search" in (caught.value.remedy or "")
+
+
+def test_model_without_a_decoder() -> None:
+    about = tiny.describe(has_decoder=False, decode=DecodeDefaults(method="ctc_greedy_search"))
+    recognizer = Recognizer(about, tiny.encoder(), None, threads=1)
+    assert recognizer.transcribe(NOISE).text
+    assert "attention_rescoring" not in recognizer.methods
+    with pytest.raises(UsageError, match="attention_rescoring"):
+        recognizer.transcribe(NOISE, "attention_rescoring")
+
+
+@pytest.mark.parametrize("data", [b"", b"no graph", tiny.encoder()[:200]])
+def test_a_graph_that_cannot_be_loaded(data: bytes) -> None:
+    with pytest.raises(
+        ToolchainError, match=r"encoder\.onnx: onnxruntime .* cannot load"
+    ) as caught:
+        Recognizer(tiny.describe(), data, None, threads=1)
+    assert caught.value.code == "onnxruntime-load"
+
+
+def test_a_graph_of_another_interface() -> None:
+    with pytest.raises(ToolchainError, match=r"encoder\.onnx: .*encoder_out") as caught:
+        Recognizer(tiny.describe(), tiny.decoder(), tiny.decoder(), threads=1)
+    assert caught.value.code == "graph-interface"
+
+
+def test_overflow_is_an_error_and_not_a_text() -> None:
+    recognizer = Recognizer(tiny.describe(), tiny.encoder(scale=np.inf), None, threads=1)
+    with pytest.raises(ToolchainError, match="not a number"):
+        recognizer.transcribe(NOISE, "ctc_greedy_search")
+
+
+def test_threads_share_one_recogniser(recognizer: Recognizer) -> None:
+    pieces = [NOISE[start : start + 12000] for start in range(0, 20000, 2500)]
+    expected = [recognizer.transcribe(piece) for piece in pieces]
+    found: dict[int, object] = {}
+
+    def work(index: int) -> None:
+        found[index] = recognizer.transcribe(pieces[index])
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(pieces))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[index] for index in range(len(pieces))] == expected

@@ -1,0 +1,110 @@
+"""``optimize``, ``quantize`` and ``watermark`` on the quickstart model, from its .pdparams on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from asrpack.bundle.keys import WATERMARK, armour
+from asrpack.measure.compare import load_arrays
+from asrpack.measure.graph_outputs import encoder_feed, graph_outputs
+from asrpack.protect.watermark import ACCUSE_Z, detect
+from asrpack.runtime.session import open_session
+from asrpack.stages.quantize import Quantize
+from asrpack.stages.stage import Context
+from asrpack.stages.watermark import Watermark, read_weights
+from benchmarks.stage_chain import run_stage, run_until_optimized
+
+pytest.importorskip("paddle2onnx")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("onnx_quickstart")]
+
+KEY = bytes(range(1, 33))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("chain")
+
+
+@pytest.fixture(scope="module")
+def chain(quickstart: Path, workspace: Path) -> dict[str, Path]:
+    model = quickstart / "conformer_digits_cards"
+    return run_until_optimized(model, quickstart / "data" / "calibration.jsonl", workspace)
+
+
+@pytest.fixture(scope="module")
+def int8(chain: dict[str, Path], workspace: Path) -> Path:
+    params = Quantize.Params(precision="int8")
+    return run_stage(Quantize(), {"onnx": chain["optimized"]}, workspace, params) / "onnx"
+
+
+@pytest.fixture(scope="module")
+def marked(chain: dict[str, Path], int8: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("marked")
+    Watermark().run(
+        Watermark.Params(customer="acme"),
+        {"original": chain["optimized"], "onnx": int8},
+        out,
+        Context(secrets={"key": armour(WATERMARK, KEY)}),
+    )
+    return out / "onnx"
+
+
+def operators(path: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+def test_optimized_graphs_are_smaller_and_compute_the_same(chain):
+    probe, expected = load_arrays(chain["probe"]), load_arrays(chain["expected"])
+    found = graph_outputs(chain["optimized"], probe, expected)
+    for row, frames in enumerate(expected["out_lens"]):
+        for name in ("encoder_out", "ctc_log_probs"):
+            gap = np.abs(found[name][row, :frames] - expected[name][row, :frames]).max()
+            assert gap < 1e-4
+    for name in ("encoder.onnx", "decoder.onnx"):
+        before, after = operators(chain["converted"] / name), operators(chain["optimized"] / name)
+        assert len(after) < 0.5 * len(before)
+        assert not {"Constant", "Identity"} & set(after)
+
+
+def test_every_matrix_but_the_output_layers_is_int8(int8):
+    full = [
+        node.input[1]
+        for name in ("encoder.onnx", "decoder.onnx")
+        for graph in [onnx.load(int8 / name).graph]
+        for node in graph.node
+        if node.op_type == "MatMul" and node.input[1] in {item.name for item in graph.initializer}
+    ]
+    assert len(full) == 2
+    # 4 blocks of 11 matrices, the subsampling's projection; one decoder block of 10.
+    assert operators(int8 / "encoder.onnx").count("MatMulInteger") == 45
+    assert operators(int8 / "decoder.onnx").count("MatMulInteger") == 10
+    # Two layers behind one activation quantize it once.
+    assert operators(int8 / "encoder.onnx").count("DynamicQuantizeLinear") < 45
+
+
+def test_int8_stays_close_to_fp32(chain, int8, marked):
+    feed = encoder_feed(load_arrays(chain["probe"]))
+    expected = load_arrays(chain["expected"])
+    valid = np.arange(expected["ctc_log_probs"].shape[1]) < expected["out_lens"][:, None]
+    for folder in (int8, marked):
+        session = open_session((folder / "encoder.onnx").read_bytes(), "encoder.onnx")
+        found = session.run(["ctc_log_probs"], feed)[0]
+        same = found.argmax(axis=2) == expected["ctc_log_probs"].argmax(axis=2)
+        assert same[valid].mean() > 0.99
+
+
+def test_the_customer_is_found_in_int8_and_a_thousand_others_are_not(chain, int8, marked):
+    original, suspect = read_weights(chain["optimized"]), read_weights(marked)
+    others = [f"customer-{number:04}" for number in range(1000)]
+    scores = detect(original, suspect, KEY, ["acme", *others])
+    assert scores[0].customer == "acme"
+    assert scores[0].z > ACCUSE_Z
+    wrong = np.array([score.z for score in scores[1:]])
+    assert wrong.max() < 5
+    assert 0.9 < wrong.std() < 1.1
+    assert abs(detect(original, suspect, bytes(32), ["acme"])[0].z) < 5
+    assert abs(detect(original, read_weights(int8), KEY, ["acme"])[0].z) < 5

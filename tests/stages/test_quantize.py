@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from pydantic import ValidationError
+
+from asrpack.errors import InputError
+from asrpack.measure.compare import load_arrays
+from asrpack.measure.graph_outputs import graph_outputs, run_onnx
+from asrpack.stages.optimize import Optimize
+from asrpack.stages.quantize import Quantize
+from asrpack.stages.stage import Context
+from tests.stages.onnx_model import write_model
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("model")
+    inputs = write_model(folder)
+    (folder / "optimized").mkdir()
+    Optimize().run(Optimize.Params(), inputs, folder / "optimized", Context())
+    return inputs | {"onnx": folder / "optimized" / "onnx"}
+
+
+def quantize(inputs: dict[str, Path], out: Path, **params: object) -> Path:
+    out.mkdir()
+    Quantize().run(Quantize.Params(**params), {"onnx": inputs["onnx"]}, out, Context())
+    return out / "onnx"
+
+
+def matrices(folder: Path) -> set[str]:
+    """Names of the weights that are stored as int8."""
+    return {
+        item.name.removesuffix("_quantized")
+        for path in folder.glob("*.onnx")
+        for item in onnx.load(path).graph.initializer
+        if item.name.endswith("_quantized")
+    }
+
+
+def test_fp32_is_a_copy(inputs, tmp_path):
+    folder = quantize(inputs, tmp_path / "out", precision="fp32")
+    for path in inputs["onnx"].iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+
+
+def test_int8_leaves_the_output_layers_alone(inputs, tmp_path):
+    folder = quantize(inputs, tmp_path / "out", precision="int8")
+    assert matrices(folder) == {"hidden.w", "pointwise.w", "mix.w"}
+
+
+@pytest.mark.parametrize(
+    ("exclude", "quantized"),
+    [
+        ((), {"hidden.w", "pointwise.w", "ctc.w", "mix.w", "output.w"}),
+        (("ctc*", "mix.w"), {"hidden.w", "pointwise.w", "output.w"}),
+        (("*",), set()),
+    ],
+)
+def test_a_list_of_patterns_replaces_the_default(inputs, tmp_path, exclude, quantized):
+    folder = quantize(inputs, tmp_path / "out", precision="int8", exclude=exclude)
+    assert matrices(folder) == quantized
+
+
+def test_a_pattern_that_names_nothing_is_an_error(inputs, tmp_path):
+    with pytest.raises(InputError) as caught:
+        quantize(inputs, tmp_path / "out", precision="int8", exclude=("ctc*", "encoder.*"))
+    assert caught.value.code == "exclude-unmatched"
+    assert "'encoder.*'" in caught.value.message
+    assert "hidden.w" in caught.value.remedy
+
+
+def test_an_unknown_precision_is_an_error():
+    with pytest.raises(ValidationError):
+        Quantize.Params(precision="int4")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("int8", 0.2), ("fp16", 0.02)])
+def test_outputs_stay_close_and_fp32_and_files_valid(inputs, tmp_path, precision, tolerance):
+    folder = quantize(inputs, tmp_path / "out", precision=precision)
+    expected = load_arrays(inputs["expected"])
+    found = graph_outputs(folder, load_arrays(inputs["probe"]), expected)
+    for name, values in expected.items():
+        assert found[name].dtype == values.dtype
+        assert np.abs(found[name] - values).mean() < tolerance
+    for path in folder.iterdir():
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph, full_check=True)
+        assert graph.producer_name == "asrpack"
+        assert {item.key for item in graph.metadata_props} == {"asrpack.family", "asrpack.graph"}
+        assert path.stat().st_size < 0.8 * (inputs["onnx"] / path.name).stat().st_size
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_lengths_stay_exact(inputs, tmp_path, precision):
+    """2049 is no number of fp16."""
+    folder = quantize(inputs, tmp_path / "out", precision=precision)
+    lengths = np.array([2049, 4099, 16001])
+    feed = {"feats": np.zeros((3, 1, 64), np.float32), "feat_lens": lengths}
+    found = run_onnx(folder / "encoder.onnx", feed, ["out_lens"])["out_lens"]
+    assert found.tolist() == lengths.tolist()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_the_same_input_gives_the_same_bytes(inputs, tmp_path, precision):
+    first = quantize(inputs, tmp_path / "a", precision=precision)
+    second = quantize(inputs, tmp_path / "b", precision=precision)
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes()
