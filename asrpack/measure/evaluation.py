@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from asrpack.measure.error_rate import (
 from asrpack.runtime.recognizer import Recognizer
 
 TIMED_UTTERANCES = 40
-TIMED_ROUNDS = 5
+TIMED_ROUNDS = 7
 
 
 @dataclass(frozen=True)
@@ -90,36 +89,43 @@ def time_pair(
 ) -> dict[str, Any]:
     """Paired timing, encoder and decoding, models alternating round by round.
 
+    An utterance's time is its median over the rounds, so that a machine busy for a moment with
+    something else does not decide.
+
     Returns:
-        Real-time factors (processing seconds per second of audio: medians over rounds) and the
-        median of the rounds' own ratios, which is what a noisy machine leaves comparable.
+        Real-time factors (processing seconds per second of audio), their ratio, and the least
+        and greatest ratio of a single round, which tell how noisy the machine was.
     """
     chosen = _spread(samples, TIMED_UTTERANCES)
     audio = sum(sample.seconds for sample in chosen)
-    rounds: list[tuple[float, float]] = []
-    for index in range(TIMED_ROUNDS + 1):
-        order = (baseline, candidate) if index % 2 else (candidate, baseline)
-        first, second = (_time_once(recognizer, chosen, method) for recognizer in order)
-        if index:  # the first round warms up
-            rounds.append((first, second) if index % 2 else (second, first))
-        progress(index + 1)
+    seconds = np.empty((TIMED_ROUNDS, 2, len(chosen)))
+    models = (baseline, candidate)
+    for index in range(-1, TIMED_ROUNDS):  # the first round warms up and is written over
+        for which in (0, 1) if index % 2 else (1, 0):
+            seconds[max(index, 0), which] = _time_each(models[which], chosen, method)
+        progress(index + 2)
+    before, after = np.median(seconds, axis=0).sum(axis=1)
+    rounds = seconds.sum(axis=2)
+    ratios = rounds[:, 0] / rounds[:, 1]
     return {
         "method": method,
         "utterances": len(chosen),
         "audio_seconds": audio,
         "rounds": TIMED_ROUNDS,
-        "baseline_rtf": statistics.median(b for b, _ in rounds) / audio,
-        "candidate_rtf": statistics.median(c for _, c in rounds) / audio,
-        "speedup": statistics.median(b / c for b, c in rounds),
-        "speedup_range": [min(b / c for b, c in rounds), max(b / c for b, c in rounds)],
+        "baseline_rtf": before / audio,
+        "candidate_rtf": after / audio,
+        "speedup": before / after,
+        "speedup_range": [ratios.min(), ratios.max()],
     }
 
 
-def _time_once(recognizer: Recognizer, samples: Sequence[Sample], method: str) -> float:
-    began = time.perf_counter()
+def _time_each(recognizer: Recognizer, samples: Sequence[Sample], method: str) -> list[float]:
+    times = []
     for sample in samples:
+        began = time.perf_counter()
         recognizer.decode(recognizer.encode(sample.features), method)
-    return time.perf_counter() - began
+        times.append(time.perf_counter() - began)
+    return times
 
 
 def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
