@@ -1,0 +1,134 @@
+"""What a mark costs and how surely it is found, over many customers of one int8 build.
+
+Builds a model with asrpack's own stages, marks it for each customer, decodes the test set with
+every marked copy, and scores each copy against all customers and a thousand strangers.
+
+    python -m benchmarks.watermark                  # the quickstart model, about 5 minutes
+    python -m benchmarks.watermark --customers 5 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from asrpack.bundle.keys import WATERMARK, armour
+from asrpack.bundle.model import ModelDescription
+from asrpack.measure.error_rate import count_edits, total
+from asrpack.measure.evaluation import Sample, transcribe_all
+from asrpack.protect.watermark import detect
+from asrpack.recipe.manifest import read_manifest
+from asrpack.runtime.audio import read_audio
+from asrpack.runtime.recognizer import Recognizer
+from asrpack.stages.quantize import Quantize, QuantizeParams
+from asrpack.stages.stage import Context
+from asrpack.stages.watermark import Watermark, read_weights
+from benchmarks.stage_chain import run_stage, run_until_optimized
+
+QUICKSTART = Path(__file__).parents[1] / "recipes/quickstart"
+KEY = bytes(range(32))
+STRANGERS = 1000
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", type=Path, default=QUICKSTART / "conformer_digits_cards")
+    parser.add_argument("--manifest", type=Path, default=QUICKSTART / "data/all.jsonl")
+    parser.add_argument("--customers", type=int, default=20)
+    parser.add_argument("--strength", type=float, default=0.05)
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="asrpack-watermark-") as workspace:
+        report = measure(Path(workspace), options)
+    print(json.dumps(report, indent=1) if options.json else table(report))
+
+
+def measure(workspace: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Marks, decodes and scores; error rates are CER as fractions."""
+    files = run_until_optimized(options.model, options.manifest, workspace)
+    int8 = run_stage(Quantize(), {"onnx": files["optimized"]}, workspace, QuantizeParams()) / "onnx"
+    description = ModelDescription.read(files["description"])
+    unmarked = _recognizer(description, int8)
+    samples = _samples(unmarked, options.manifest)
+    names = [f"customer-{number}" for number in range(options.customers)]
+    strangers = [f"stranger-{number}" for number in range(STRANGERS)]
+    original = read_weights(files["optimized"])
+    secret = armour(WATERMARK, KEY)
+    copies = []
+    for name in names:
+        folder = workspace / name
+        folder.mkdir()
+        Watermark().run(
+            Watermark.Params.model_validate({"customer": name, "strength": options.strength}),
+            {"original": files["optimized"], "onnx": int8},
+            folder,
+            Context(secrets={"key": secret}),
+        )
+        scores = detect(original, read_weights(folder / "onnx"), KEY, [*names, *strangers])
+        copies.append(
+            {
+                "customer": name,
+                "z": next(score.z for score in scores if score.customer == name),
+                "highest_other_z": max(score.z for score in scores if score.customer != name),
+                "cer": _cer(_recognizer(description, folder / "onnx"), samples),
+            }
+        )
+    return {
+        "strength": options.strength,
+        "utterances": len(samples),
+        "cer_fp32": _cer(_recognizer(description, files["optimized"]), samples),
+        "cer_int8_unmarked": _cer(unmarked, samples),
+        "copies": copies,
+    }
+
+
+def _recognizer(description: ModelDescription, folder: Path) -> Recognizer:
+    return Recognizer(
+        description,
+        (folder / "encoder.onnx").read_bytes(),
+        (folder / "decoder.onnx").read_bytes() if description.has_decoder else None,
+    )
+
+
+def _samples(recognizer: Recognizer, manifest: Path) -> list[Sample]:
+    rate = recognizer.description.fbank.sample_rate
+    samples = []
+    for item in read_manifest(manifest):
+        audio = read_audio(item.audio, rate)
+        features = recognizer.features(audio)
+        samples.append(Sample(item.id, item.text, features, len(audio) / rate))
+    return samples
+
+
+def _cer(recognizer: Recognizer, samples: list[Sample]) -> float:
+    method = recognizer.description.decode.method
+    texts = transcribe_all(recognizer, samples, [method], lambda done: None)
+    return total([count_edits(s.text, texts[s.utt][method], "cer") for s in samples]).rate
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    cer = [copy["cer"] for copy in report["copies"]]
+    change = [value - report["cer_int8_unmarked"] for value in cer]
+    rows = [
+        ("CER fp32", f"{report['cer_fp32']:.2%}"),
+        ("CER int8, unmarked", f"{report['cer_int8_unmarked']:.2%}"),
+        ("CER int8, marked: mean", f"{statistics.mean(cer):.2%}"),
+        ("change by the mark: least, mean, greatest",
+         f"{min(change):+.2%}, {statistics.mean(change):+.2%}, {max(change):+.2%}"),
+        ("z of the right customer: least", f"{min(c['z'] for c in report['copies']):.0f}"),
+        ("z of anyone else: greatest",
+         f"{max(c['highest_other_z'] for c in report['copies']):.2f}"),
+    ]  # fmt: skip
+    head = f"{len(cer)} marked copies, {report['utterances']} utterances, strength "
+    lines = [head + str(report["strength"]), "", "| | |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows)])
+
+
+if __name__ == "__main__":
+    main()
