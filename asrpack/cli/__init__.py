@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from asrpack import __version__
-from asrpack.errors import AsrpackError
+from asrpack.errors import AsrpackError, ToolchainError
 
 # verb: (module, function, one line of help)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -103,6 +103,10 @@ def main(argv: list[str] | None = None) -> int:
         return _report(error)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else INTERNAL_ERROR
+    except ModuleNotFoundError as error:
+        if (error.name or "asrpack").startswith("asrpack"):
+            return _report_bug()
+        return _report(_missing_package(error))
     except KeyboardInterrupt:
         typer.echo("asrpack: interrupted; the same command goes on where it stopped", err=True)
         return 130
@@ -130,6 +134,15 @@ def _report(error: AsrpackError) -> int:
     else:
         typer.echo(f"asrpack: {error}", err=True)
     return error.exit_code
+
+
+def _missing_package(error: ModuleNotFoundError) -> ToolchainError:
+    return ToolchainError(
+        f"the package {error.name} is not installed; this verb needs the build toolchain",
+        code="package-missing",
+        place=sys.prefix,
+        remedy="pip install 'asrpack[build]'",
+    )
 
 
 def _report_bug() -> int:

@@ -184,18 +184,26 @@ def _finish(
 
 
 def _summary(bundle: Path, evaluation: Mapping[str, Any]) -> str:
-    method = evaluation["decode"]["method"]
-    rates = evaluation["methods"][method]
     size, timing = evaluation["size"], evaluation["timing"]
-    figures = ", ".join(
+    utterances = evaluation["set"]["utterances"]
+    lines = [
+        f"{method}: {_rates(rates)} on {utterances} utterances"
+        for method, rates in evaluation["methods"].items()
+    ]
+    for method, same in evaluation.get("paddlespeech", {}).get("candidate", {}).items():
+        lines.append(f"{method}: {same['identical']} of {utterances} texts are PaddleSpeech's own")
+    lines += [
+        f"{size['bytes']['candidate'] / 1e6:.1f} MB, {size['ratio']:.0%} of fp32; "
+        f"RTF {timing['candidate_rtf']:.4f}, {timing['speedup']:.2f}x fp32",
+        f"bundle: {bundle}",
+        f"next: asrpack verify {bundle} --trust PUBLIC_KEY",
+    ]
+    return "\n".join(f"  {line}" for line in lines)
+
+
+def _rates(rates: Mapping[str, Any]) -> str:
+    return ", ".join(
         f"{metric.upper()} {rates[metric]['candidate']['rate']:.2%} "
         f"(fp32 {rates[metric]['baseline']['rate']:.2%})"
         for metric in ("cer", "wer")
-    )
-    return (
-        f"  {method}: {figures} on {evaluation['set']['utterances']} utterances\n"
-        f"  {size['bytes']['candidate'] / 1e6:.1f} MB, {size['ratio']:.0%} of fp32; "
-        f"RTF {timing['candidate_rtf']:.4f}, {timing['speedup']:.2f}x fp32\n"
-        f"  bundle: {bundle}\n"
-        f"  next: asrpack verify {bundle} --trust PUBLIC_KEY"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
@@ -13,8 +14,13 @@ RUNTIME = ("cryptography", "numpy", "onnxruntime", "soundfile", "soxr")
 
 def runtime_packages() -> list[tuple[str, str]]:
     """(name, version) of the runtime's distributions and all they require, sorted by name."""
+    return installed_closure(RUNTIME)
+
+
+def installed_closure(names: Iterable[str]) -> list[tuple[str, str]]:
+    """(name, version) of distributions and all that they require here, without extras."""
     found: dict[str, str] = {}
-    todo = list(RUNTIME)
+    todo = list(names)
     while todo:
         name = todo.pop()
         key = re.sub(r"[-_.]+", "-", name).lower()

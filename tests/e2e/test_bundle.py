@@ -13,28 +13,32 @@ from pathlib import Path
 
 import pytest
 
-from asrpack.report.packages import runtime_packages
+from asrpack.report.packages import installed_closure, runtime_packages
 from tests.e2e.conftest import RECIPE, Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 
-@pytest.fixture(scope="module")
-def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new virtual environment with what requirements.txt lists and nothing else.
+def environment_with(folder: Path, packages: list[tuple[str, str]]) -> Path:
+    """A new virtual environment's Python, with these packages and nothing else.
 
-    The installed files of those packages are linked in, so that no network is needed.
+    Their installed files are linked in, so that no network is needed.
     """
-    folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, symlinks=True)
     site = next(folder.glob("lib/python*/site-packages"))
-    for name, _ in runtime_packages():
+    for name, _ in packages:
         dist = distribution(name)
         for top in {Path(str(item)).parts[0] for item in dist.files or ()} - {"..", "__pycache__"}:
             target = site / top
             if not target.exists():
                 target.symlink_to(Path(str(dist.locate_file(top))))
     return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With what a bundle's requirements.txt lists."""
+    return environment_with(tmp_path_factory.mktemp("bare"), runtime_packages())
 
 
 def call(python: Path, bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -130,3 +134,25 @@ def test_model_signing_accepts_it(copy: Path, workshop: Workshop) -> None:
         text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_asrpack_without_extras_verifies_and_runs_but_does_not_build(
+    tmp_path: Path, copy: Path, workshop: Workshop
+) -> None:
+    packages = installed_closure(["asrpack"])
+    assert not {"paddlepaddle", "onnx", "paddlespeech"} & {name for name, _ in packages}
+    python = environment_with(tmp_path / "venv", packages)
+    key, identity = str(workshop.keys / "vendor.pub"), str(workshop.keys / "acme.key")
+    recording = str(RECIPE.parent / "data" / "human" / "001.wav")
+
+    def asrpack(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(python), "-m", "asrpack", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    assert asrpack("verify", str(copy), "--trust", key).returncode == 0
+    assert "digits-cards 1.0.0" in asrpack("inspect", str(copy)).stdout
+    run = asrpack("run", str(copy), recording, "--identity", identity, "--trust", key)
+    assert run.stdout.endswith("ten of clubs\n"), run.stderr
+    build = asrpack("build", str(RECIPE), *workshop.overrides())
+    assert build.returncode == 4 and "asrpack[build]" in build.stderr
+    assert asrpack("doctor").returncode == 0
