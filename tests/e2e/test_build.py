@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import signal
@@ -16,6 +17,8 @@ import pytest
 
 from asrpack.bundle.keys import recipient_private, watermark_key
 from asrpack.bundle.opening import open_sealed
+from asrpack.errors import ToolchainError
+from asrpack.pipeline import build
 from asrpack.protect.watermark import detect
 from asrpack.stages.watermark import read_weights
 from tests.e2e.conftest import RECIPE, Workshop, make_workshop
@@ -133,6 +136,39 @@ def test_until_and_force(workshop: Workshop) -> None:
     told = events(workshop.build("--build=cpu", "--until=configure", "--force=import").stdout)
     assert [e["stage"] for e in told if e["kind"] == "start"] == ["import"]
     assert "no stage" in workshop.build("--force=improt", status=2).stdout
+
+
+def test_a_terminal_gets_live_progress(workshop: Workshop) -> None:
+    command = [item for item in workshop.build_command("--build=cpu") if item != "--json"]
+    ours, theirs = os.openpty()
+    child = subprocess.Popen(
+        [*command, "--force=configure"],
+        env=workshop.environment() | {"TERM": "xterm"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    told = b""
+    try:
+        while piece := os.read(ours, 4096):
+            told += piece
+    except OSError:  # Linux's way to say that the other side is closed
+        pass
+    os.close(ours)
+    assert child.wait() == 0
+    assert b"import     cached" in told and b"configure  done" in told and b"\x1b[" in told
+
+
+def test_a_full_disk_is_found_before_the_first_stage(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "DISK_RESERVE", 1 << 60)
+    monkeypatch.setenv("ASRPACK_CACHE", str(tmp_path / "cache"))
+    overrides = tuple(item.removeprefix("--set=") for item in workshop.overrides())
+    request = build.Request(RECIPE, "cpu", tmp_path / "out", overrides)
+    with pytest.raises(ToolchainError, match="MiB are free") as caught:
+        build.run_builds(request, lambda event: None)
+    assert caught.value.code == "disk-full"
 
 
 def test_unknown_build_is_a_usage_error(workshop: Workshop) -> None:

@@ -98,6 +98,18 @@ def test_not_opened(sealed_bundle: SealedBundle, act: Break, code: str, pinned: 
         assert code in {error.code for error in errors}
 
 
+@every_fault
+def test_not_run(
+    sealed_bundle: SealedBundle, act: Break, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    act(sealed_bundle.path)
+    identity, trust = (str(sealed_bundle.folder / name) for name in ("customer.key", "vendor.pub"))
+    command = ["run", str(sealed_bundle.path), "a.wav", "--identity", identity, "--trust", trust]
+    assert main([*command, "--json"]) == 6
+    told = json.loads(capsys.readouterr().out)
+    assert code in {item["code"] for item in told["findings"]}
+
+
 def _run_alone(verifier: Path, site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # -S: no site-packages; only cryptography and what it needs are put back.
     return subprocess.run(
