@@ -206,9 +206,8 @@ def test_killed_in_every_stage_in_turn(workshop: Workshop, tmp_path: Path) -> No
 
 def seconds_of(shop: Workshop, stage: str) -> float:
     """How long a stage took in an undisturbed build."""
-    (entry,) = (shop.cache / "v1" / stage).glob("*/entry.json")
-    seconds: float = json.loads(entry.read_bytes())["seconds"]
-    return seconds
+    entries = (shop.cache / "v1" / stage).glob("*/entry.json")
+    return max(json.loads(entry.read_bytes())["seconds"] for entry in entries)
 
 
 def kill_in(shop: Workshop, stage: str, after: float) -> bool:
