@@ -20,8 +20,8 @@ from asrpack.measure.error_rate import (
 )
 from asrpack.runtime.recognizer import Recognizer
 
-TIMED_UTTERANCES = 40
-TIMED_ROUNDS = 7
+TIMED_UTTERANCES = 32
+TIMED_ROUNDS = 5
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def run_builds(request: Request, listen: Listener) -> None:
         listen(Event("build", job.name, text=f"build {job.name} → {job.artifact.folder}"))
         with job.artifact.exclusive():
             steps = _plan(job, request, cache, digests)
+            _check_tools(steps)
             _check_disk(loaded, steps, cache, job.artifact)
             runner = Runner(job.name, cache, digests, job.artifact.logs, listen)
             entries = runner.run(
@@ -102,6 +103,19 @@ def _plan(job: _Job, request: Request, cache: Cache, digests: SourceDigests) -> 
     return make_plan(
         job.nodes, cache, digests, previous=job.artifact.previous(), force=request.force
     )
+
+
+def _check_tools(steps: list[Step]) -> None:
+    """Names a missing package before the first stage, not when its own stage comes."""
+    for step in steps:
+        if step.status == "run" and (missing := step.node.missing_tools):
+            extra = "paddlespeech" if "paddlespeech" in missing else "build"
+            raise ToolchainError(
+                f"not installed: {', '.join(missing)}",
+                code="tools-missing",
+                place=f"stage {step.node.name}",
+                remedy=f"pip install 'asrpack[{extra}]'",
+            )
 
 
 def _check_disk(loaded: LoadedRecipe, steps: list[Step], cache: Cache, artifact: Artifact) -> None:

@@ -12,6 +12,8 @@ from asrpack.bundle.secrets import SecretSource, commitment
 from asrpack.pipeline.digest import digest_json, digest_path
 from asrpack.stages.stage import Params, Stage
 
+ABSENT = "absent"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -45,6 +47,11 @@ class Node:
     def name(self) -> str:
         return self.stage.name
 
+    @property
+    def missing_tools(self) -> list[str]:
+        """Distributions that the stage needs and that are not installed."""
+        return [tool for tool in self.stage.tools if _version(tool) == ABSENT]
+
     def components(self, input_digests: Mapping[str, str]) -> dict[str, Any]:
         """All that the result depends on, as canonical data; secrets as commitments."""
         return {
@@ -66,4 +73,4 @@ def _version(distribution: str) -> str:
     try:
         return version(distribution)
     except PackageNotFoundError:
-        return "absent"
+        return ABSENT

@@ -19,7 +19,9 @@ from asrpack.bundle.keys import recipient_private, watermark_key
 from asrpack.bundle.opening import open_sealed
 from asrpack.errors import ToolchainError
 from asrpack.pipeline import build
+from asrpack.pipeline.events import Event
 from asrpack.protect.watermark import detect
+from asrpack.stages.convert import Convert
 from asrpack.stages.watermark import read_weights
 from tests.e2e.conftest import RECIPE, Workshop, make_workshop
 
@@ -159,15 +161,30 @@ def test_a_terminal_gets_live_progress(workshop: Workshop) -> None:
     assert b"import     cached" in told and b"configure  done" in told and b"\x1b[" in told
 
 
+def test_a_missing_tool_is_named_before_the_first_stage(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Convert, "tools", (*Convert.tools, "no-such-distribution"))
+    monkeypatch.setenv("ASRPACK_CACHE", str(tmp_path / "cache"))
+    told: list[Event] = []
+    with pytest.raises(ToolchainError, match="not installed: no-such-distribution") as caught:
+        build.run_builds(request_of(workshop, tmp_path), told.append)
+    assert caught.value.place == "stage convert" and "asrpack[build]" in str(caught.value.remedy)
+    assert [event.kind for event in told] == ["build"]
+
+
+def request_of(workshop: Workshop, folder: Path) -> build.Request:
+    overrides = tuple(item.removeprefix("--set=") for item in workshop.overrides())
+    return build.Request(RECIPE, "cpu", folder / "out", overrides)
+
+
 def test_a_full_disk_is_found_before_the_first_stage(
     workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "DISK_RESERVE", 1 << 60)
     monkeypatch.setenv("ASRPACK_CACHE", str(tmp_path / "cache"))
-    overrides = tuple(item.removeprefix("--set=") for item in workshop.overrides())
-    request = build.Request(RECIPE, "cpu", tmp_path / "out", overrides)
     with pytest.raises(ToolchainError, match="MiB are free") as caught:
-        build.run_builds(request, lambda event: None)
+        build.run_builds(request_of(workshop, tmp_path), lambda event: None)
     assert caught.value.code == "disk-full"
 
 
