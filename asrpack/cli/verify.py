@@ -21,12 +21,25 @@ def verify(
             show_default=False,
         ),
     ],
+    selftest: Annotated[
+        bool,
+        typer.Option("--selftest", help="Then decrypt and load it, and run every decoding method."),
+    ] = False,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRIVATE_KEY",
+            help="For --selftest: a path, env:NAME or cmd:COMMAND. Default: $ASRPACK_IDENTITY.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check a bundle against its vendor's public key.
 
     Every file must be there, unchanged, with nothing added, and the signature must be by a
     trusted key. No decryption key is needed. Says which file is extra, missing or changed.
+    With --selftest, whether this host can run it, too.
     """
     from json import dumps
 
@@ -60,9 +73,17 @@ def verify(
             count = f"{len(errors)} finding{'s' if len(errors) > 1 else ''}"
             typer.echo(f"asrpack: {bundle} is refused: {count}", err=True)
         raise typer.Exit(_REFUSED) from None
+    methods: tuple[str, ...] = ()
+    if selftest:
+        from asrpack.runtime.commands import try_out
+
+        methods = try_out(bundle, identity=identity, trust=trust).recognizer.methods
     if as_json:
-        typer.echo(dumps({"ok": True, "findings": []}))
+        report: dict[str, object] = {"ok": True, "findings": []}
+        typer.echo(dumps(report | {"selftest": methods} if selftest else report))
     else:
         typer.echo(
             f"verified: {len(verified.digests)} files, signed by {verified.signer.fingerprint}"
         )
+        if selftest:
+            typer.echo(f"selftest: ran {', '.join(methods)}")

@@ -96,6 +96,16 @@ def transcribe_file(recognizer: Recognizer, path: Path, method: str) -> Transcri
 def selftest(
     bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
 ) -> int:
+    """:func:`try_out`, told on standard output; returns 0."""
+    opened = try_out(bundle, identity=identity, trust=trust, threads=threads)
+    about, methods = opened.metadata, ", ".join(opened.recognizer.methods)
+    _say(f"ok: {about.name} {about.version} ({about.build}): {methods}")
+    return 0
+
+
+def try_out(
+    bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
+) -> OpenBundle:
     """Verifies, decrypts, loads, and runs every decoding method on a second of tone.
 
     Raises:
@@ -108,9 +118,7 @@ def selftest(
     encoded = recognizer.encode(recognizer.features(tone.astype(np.float32)))
     for method in recognizer.methods:
         recognizer.decode(encoded, method)
-    about = opened.metadata
-    _say(f"ok: {about.name} {about.version} ({about.build}): {', '.join(recognizer.methods)}")
-    return 0
+    return opened
 
 
 def _open(bundle: Path, identity: str | None, trust: Sequence[Path], threads: int) -> OpenBundle:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from asrpack.bundle.keys import recipient_private, watermark_key
+from asrpack.bundle.model import DECODE_METHODS
 from asrpack.bundle.opening import open_sealed
 from asrpack.errors import ToolchainError
 from asrpack.pipeline import build
@@ -52,6 +53,17 @@ def test_verify_accepts_and_names_nothing(workshop: Workshop, bundle: Path) -> N
     key = str(workshop.keys / "vendor.pub")
     done = workshop.asrpack("verify", str(bundle), "--trust", key, "--json")
     assert json.loads(done.stdout) == {"ok": True, "findings": []}
+
+
+def test_verify_can_run_it_too(workshop: Workshop, bundle: Path) -> None:
+    options = ["--trust", str(workshop.keys / "vendor.pub"), "--selftest", "--json"]
+    identity = ["--identity", str(workshop.keys / "acme.key")]
+    done = workshop.asrpack("verify", str(bundle), *options, *identity)
+    report = json.loads(done.stdout)
+    assert report["ok"] and report["selftest"] == list(DECODE_METHODS)
+    other = ["--identity", str(workshop.keys / "other.key")]
+    refused = workshop.asrpack("verify", str(bundle), *options, *other, status=7)
+    assert not json.loads(refused.stdout)["ok"]
 
 
 def test_another_recipient_cannot_open_it(workshop: Workshop, bundle: Path) -> None:
