@@ -19,10 +19,8 @@ from typing import Any
 from asrpack.bundle.keys import WATERMARK, armour
 from asrpack.bundle.model import ModelDescription
 from asrpack.measure.error_rate import count_edits, total
-from asrpack.measure.evaluation import Sample, transcribe_all
+from asrpack.measure.evaluation import Sample, load_recognizer, read_samples, transcribe_all
 from asrpack.protect.watermark import detect
-from asrpack.recipe.manifest import read_manifest
-from asrpack.runtime.audio import read_audio
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.stages.quantize import Quantize, QuantizeParams
 from asrpack.stages.stage import Context
@@ -53,8 +51,8 @@ def measure(workspace: Path, options: argparse.Namespace) -> dict[str, Any]:
     files = run_until_optimized(options.model, options.manifest, workspace)
     int8 = run_stage(Quantize(), {"onnx": files["optimized"]}, workspace, QuantizeParams()) / "onnx"
     description = ModelDescription.read(files["description"])
-    unmarked = _recognizer(description, int8)
-    samples = _samples(unmarked, options.manifest)
+    unmarked = load_recognizer(description, int8)
+    samples = read_samples(unmarked, options.manifest)
     names = [f"customer-{number}" for number in range(options.customers)]
     strangers = [f"stranger-{number}" for number in range(STRANGERS)]
     original = read_weights(files["optimized"])
@@ -75,34 +73,16 @@ def measure(workspace: Path, options: argparse.Namespace) -> dict[str, Any]:
                 "customer": name,
                 "z": next(score.z for score in scores if score.customer == name),
                 "highest_other_z": max(score.z for score in scores if score.customer != name),
-                "cer": _cer(_recognizer(description, folder / "onnx"), samples),
+                "cer": _cer(load_recognizer(description, folder / "onnx"), samples),
             }
         )
     return {
         "strength": options.strength,
         "utterances": len(samples),
-        "cer_fp32": _cer(_recognizer(description, files["optimized"]), samples),
+        "cer_fp32": _cer(load_recognizer(description, files["optimized"]), samples),
         "cer_int8_unmarked": _cer(unmarked, samples),
         "copies": copies,
     }
-
-
-def _recognizer(description: ModelDescription, folder: Path) -> Recognizer:
-    return Recognizer(
-        description,
-        (folder / "encoder.onnx").read_bytes(),
-        (folder / "decoder.onnx").read_bytes() if description.has_decoder else None,
-    )
-
-
-def _samples(recognizer: Recognizer, manifest: Path) -> list[Sample]:
-    rate = recognizer.description.fbank.sample_rate
-    samples = []
-    for item in read_manifest(manifest):
-        audio = read_audio(item.audio, rate)
-        features = recognizer.features(audio)
-        samples.append(Sample(item.id, item.text, features, len(audio) / rate))
-    return samples
 
 
 def _cer(recognizer: Recognizer, samples: list[Sample]) -> float:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from asrpack.cli.options import ARTIFACTS, BuildName, Force, Out, Overrides, Recipe, Until
+
 
 def build(
-    recipe: Annotated[Path, typer.Argument(help="The recipe.")],
-    build: Annotated[
-        str | None, typer.Option("--build", help="One of the recipe's builds; all without it.")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where artifacts go.")] = Path("artifacts"),
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Override the recipe, repeatable."),
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Stop after this stage.")] = None,
-    force: Annotated[
-        list[str] | None, typer.Option("--force", help="Run this stage even if cached, repeatable.")
-    ] = None,
+    recipe: Recipe,
+    build: BuildName = None,
+    out: Out = ARTIFACTS,
+    overrides: Overrides = None,
+    until: Until = None,
+    force: Force = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `asrpack plan`.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON lines; the last is the result.")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from asrpack.cli.options import Json, Overrides, Recipe
 
 
 def check(
-    recipe: Annotated[Path, typer.Argument(help="The recipe.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Override the recipe, repeatable."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    recipe: Recipe,
+    overrides: Overrides = None,
+    as_json: Json = False,
 ) -> None:
     """Check a recipe and all that it names; build nothing.
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from asrpack.cli.options import ARTIFACTS, BuildName, Force, Json, Out, Overrides, Recipe, Until
 
 
 def plan(
-    recipe: Annotated[Path, typer.Argument(help="The recipe.")],
-    build: Annotated[
-        str | None, typer.Option("--build", help="One of the recipe's builds.")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where artifacts are.")] = Path("artifacts"),
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Override the recipe.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Stop after this stage.")] = None,
-    force: Annotated[
-        list[str] | None, typer.Option("--force", help="Run this stage even if cached.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    recipe: Recipe,
+    build: BuildName = None,
+    out: Out = ARTIFACTS,
+    overrides: Overrides = None,
+    until: Until = None,
+    force: Force = None,
+    as_json: Json = False,
 ) -> None:
     """Show what a build would run, and why. Nothing is run or written."""
     import json

@@ -7,18 +7,13 @@ from typing import Annotated
 
 import typer
 
+from asrpack.cli.options import Identity
+
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="The bundle's directory.")],
     audio: Annotated[list[Path], typer.Argument(help="WAV, FLAC, OGG or MP3 files.")],
-    identity: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PRIVATE_KEY",
-            help="Yours: a path, env:NAME or cmd:COMMAND. Default: $ASRPACK_IDENTITY.",
-            show_default=False,
-        ),
-    ] = None,
+    identity: Identity = None,
     trust: Annotated[
         list[Path] | None,
         typer.Option(

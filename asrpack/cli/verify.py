@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from asrpack.cli.options import Identity
+
 _REFUSED = 6
 
 
@@ -23,16 +25,12 @@ def verify(
     ],
     selftest: Annotated[
         bool,
-        typer.Option("--selftest", help="Then decrypt and load it, and run every decoding method."),
-    ] = False,
-    identity: Annotated[
-        str | None,
         typer.Option(
-            metavar="PRIVATE_KEY",
-            help="For --selftest: a path, env:NAME or cmd:COMMAND. Default: $ASRPACK_IDENTITY.",
-            show_default=False,
+            "--selftest",
+            help="Then decrypt it with --identity, load it, and run every decoding method.",
         ),
-    ] = None,
+    ] = False,
+    identity: Identity = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check a bundle against its vendor's public key.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asrpack.bundle.model import ModelDescription
+from asrpack.errors import InputError
 from asrpack.measure.error_rate import (
     METRICS,
     Edits,
@@ -18,6 +21,8 @@ from asrpack.measure.error_rate import (
     paired_bootstrap,
     total,
 )
+from asrpack.recipe.manifest import read_manifest
+from asrpack.runtime.audio import read_audio
 from asrpack.runtime.recognizer import Recognizer
 
 TIMED_UTTERANCES = 32
@@ -32,6 +37,39 @@ class Sample:
     text: str
     features: npt.NDArray[np.float32]
     seconds: float
+
+
+def load_recognizer(description: ModelDescription, folder: Path, threads: int = 0) -> Recognizer:
+    """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder."""
+    return Recognizer(
+        description,
+        (folder / "encoder.onnx").read_bytes(),
+        (folder / "decoder.onnx").read_bytes() if description.has_decoder else None,
+        threads=threads,
+    )
+
+
+def read_samples(
+    recognizer: Recognizer,
+    manifest: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Sample]:
+    """The utterances of a manifest, with features as the recogniser computes them.
+
+    Raises:
+        InputError: a recording cannot be read or is too long, or there is none.
+    """
+    rate = recognizer.description.fbank.sample_rate
+    utterances = read_manifest(manifest)
+    samples = []
+    for index, utterance in enumerate(utterances):
+        audio = read_audio(utterance.audio, rate)
+        features = recognizer.features(audio)
+        samples.append(Sample(utterance.id, utterance.text, features, len(audio) / rate))
+        progress(index + 1, len(utterances))
+    if not samples:
+        raise InputError("the test set is empty", code="empty-set", place=str(manifest))
+    return samples
 
 
 Texts = dict[str, dict[str, str]]  # utterance → method → text
@@ -100,10 +138,12 @@ def time_pair(
     audio = sum(sample.seconds for sample in chosen)
     seconds = np.empty((TIMED_ROUNDS, 2, len(chosen)))
     models = (baseline, candidate)
-    for index in range(-1, TIMED_ROUNDS):  # the first round warms up and is written over
+    for model in models:  # warms up
+        _time_each(model, chosen, method)
+    for index in range(TIMED_ROUNDS):
         for which in (0, 1) if index % 2 else (1, 0):
-            seconds[max(index, 0), which] = _time_each(models[which], chosen, method)
-        progress(index + 2)
+            seconds[index, which] = _time_each(models[which], chosen, method)
+        progress(index + 1)
     before, after = np.median(seconds, axis=0).sum(axis=1)
     rounds = seconds.sum(axis=2)
     ratios = rounds[:, 0] / rounds[:, 1]

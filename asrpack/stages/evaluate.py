@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from asrpack.bundle.model import ModelDescription
-from asrpack.errors import InputError
 from asrpack.stages import stage
 from asrpack.stages.stage import Context, Stage
 
@@ -36,17 +35,27 @@ class Evaluate(Stage):
     def run(
         self, params: EvaluateParams, inputs: Mapping[str, Path], out: Path, context: Context
     ) -> None:
-        from asrpack.measure.evaluation import compare_texts, time_pair, transcribe_all
+        from asrpack.measure.evaluation import (
+            compare_texts,
+            load_recognizer,
+            read_samples,
+            time_pair,
+            transcribe_all,
+        )
         from asrpack.measure.host import describe_host
 
         description = ModelDescription.read(inputs["description"])
         decode = description.decode
         methods = tuple(dict.fromkeys((decode.method, *params.methods)))
         models = {
-            role: _recognizer(description, inputs[role], params.threads)
+            role: load_recognizer(description, inputs[role], params.threads)
             for role in ("baseline", "candidate")
         }
-        samples = _samples(models["baseline"], inputs["manifest"], context)
+        samples = read_samples(
+            models["baseline"],
+            inputs["manifest"],
+            lambda done, total: context.progress(done, total, "features"),
+        )
         texts = {}
         for role, recognizer in models.items():
             count = lambda done, role=role: context.progress(done, len(samples), role)  # noqa: E731
@@ -89,37 +98,6 @@ class Evaluate(Stage):
         (out / "evaluation.json").write_text(
             json.dumps(result, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
         )
-
-
-def _recognizer(description: ModelDescription, folder: Path, threads: int) -> Any:
-    from asrpack.runtime.recognizer import Recognizer
-
-    decoder = folder / "decoder.onnx"
-    return Recognizer(
-        description,
-        (folder / "encoder.onnx").read_bytes(),
-        decoder.read_bytes() if description.has_decoder else None,
-        threads=threads,
-    )
-
-
-def _samples(recognizer: Any, manifest: Path, context: Context) -> list[Any]:
-    from asrpack.measure.evaluation import Sample
-    from asrpack.recipe.manifest import read_manifest
-    from asrpack.runtime.audio import read_audio
-
-    rate = recognizer.description.fbank.sample_rate
-    utterances = read_manifest(manifest)
-    samples = []
-    for index, utterance in enumerate(utterances):
-        audio = read_audio(utterance.audio, rate)
-        samples.append(
-            Sample(utterance.id, utterance.text, recognizer.features(audio), len(audio) / rate)
-        )
-        context.progress(index + 1, len(utterances), "features")
-    if not samples:
-        raise InputError("the test set is empty", code="empty-set", place=str(manifest))
-    return samples
 
 
 def _sizes(inputs: Mapping[str, Path]) -> dict[str, Any]:

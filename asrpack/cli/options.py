@@ -1,0 +1,32 @@
+"""Flags that several verbs share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[Path, typer.Argument(help="The recipe.")]
+BuildName = Annotated[
+    str | None, typer.Option("--build", help="One of the recipe's builds; all without it.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Where artifacts go.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override the recipe, repeatable."),
+]
+Until = Annotated[str | None, typer.Option("--until", help="Stop after this stage.")]
+Force = Annotated[
+    list[str] | None, typer.Option("--force", help="Run this stage even if cached, repeatable.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Identity = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRIVATE_KEY",
+        help="Yours: a path, env:NAME or cmd:COMMAND. Default: $ASRPACK_IDENTITY.",
+        show_default=False,
+    ),
+]
+ARTIFACTS = Path("artifacts")
