@@ -37,7 +37,7 @@ def run_until_optimized(model: Path, manifest: Path, workspace: Path) -> dict[st
     """Imports, probes, exports, converts and optimizes a PaddleSpeech model directory.
 
     Returns:
-        ``description``, ``probe``, ``expected``, and the folders ``converted`` and ``optimized``.
+        ``description``, ``cases``, and the folders ``converted`` and ``optimized``.
     """
     imported = run_stage(Import(), {"model": model}, workspace)
     description = imported / "model.json"
@@ -47,8 +47,7 @@ def run_until_optimized(model: Path, manifest: Path, workspace: Path) -> dict[st
     exported = run_stage(Export(), given, workspace)
     compared = {
         "description": description,
-        "probe": probe,
-        "expected": exported / "expected.npz",
+        "cases": exported / "cases.npz",
     }
     converted = run_stage(Convert(), {"paddle": exported / "paddle", **compared}, workspace)
     optimized = run_stage(Optimize(), {"onnx": converted / "onnx", **compared}, workspace)

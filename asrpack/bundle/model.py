@@ -13,16 +13,26 @@ from typing import Any
 
 from asrpack.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 DECODE_METHODS = ("ctc_greedy_search", "ctc_prefix_beam_search", "attention_rescoring")
+# Those that need the attention decoder's graph.
+DECODER_METHODS = frozenset({"attention_rescoring"})
+UNIT_TYPES = ("char", "word", "spm")
 
 
 @dataclass(frozen=True)
 class FbankSpec:
     """Kaldi log-mel filterbank options, exactly as the model was trained.
 
-    Samples are floats on the int16 scale. ``high_freq`` 0 means Nyquist. ``log_floor`` is the
-    least mel energy before the logarithm (PaddleSpeech: 1e-7, not the float epsilon).
+    Attributes:
+        high_freq: 0 means Nyquist, below 0 an offset from it.
+        log_floor: least mel energy before the logarithm (PaddleSpeech: 1e-7; Kaldi and others:
+            the float epsilon).
+        window: ``povey`` or ``hamming``.
+        full_scale: what a sample of 1.0 is multiplied by: 32768 where the model was trained on
+            the int16 scale, 1 where on [-1, 1].
+        stack: neighbouring frames joined into one (low frame rate; Paraformer: 7).
+        stack_shift: frames between two of those (Paraformer: 6).
     """
 
     sample_rate: int = 16000
@@ -33,6 +43,31 @@ class FbankSpec:
     low_freq: float = 20.0
     high_freq: float = 0.0
     log_floor: float = 1e-7
+    window: str = "povey"
+    full_scale: float = 32768.0
+    stack: int = 1
+    stack_shift: int = 1
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a frame as the network takes it."""
+        return self.num_mel_bins * self.stack
+
+
+@dataclass(frozen=True)
+class WaveformSpec:
+    """The graph takes samples and computes its own features.
+
+    Attributes:
+        full_scale: as in :class:`FbankSpec`.
+    """
+
+    sample_rate: int = 16000
+    full_scale: float = 1.0
+
+
+FrontEndSpec = FbankSpec | WaveformSpec
+_FRONT_ENDS: dict[str, type[FrontEndSpec]] = {"fbank": FbankSpec, "waveform": WaveformSpec}
 
 
 @dataclass(frozen=True)
@@ -53,37 +88,97 @@ class DecodeDefaults:
 
 
 @dataclass(frozen=True)
+class State:
+    """What a streaming encoder hands from one chunk to the next.
+
+    The graph takes it as ``name`` and gives it as ``next_`` + ``name``. A recording decoded whole
+    is one chunk that starts from this state.
+
+    Attributes:
+        shape: of one stream before its first chunk; axis 1 is the batch.
+        grows: what the graph gives is appended along axis 3 (the history that attention sees);
+            otherwise it replaces the state.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    grows: bool = False
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """How a model that streams is run chunk by chunk.
+
+    A chunk takes ``(chunk_size - 1) * subsampling + right_context + 1`` input frames, and the
+    next one starts ``chunk_size * subsampling`` frames later.
+
+    Attributes:
+        chunk_size: encoder *output* frames of a chunk.
+        left_chunks: chunks of history that attention sees; -1 for all.
+        states: in the order of the graph's inputs.
+    """
+
+    chunk_size: int
+    left_chunks: int
+    states: tuple[State, ...]
+
+
+@dataclass(frozen=True)
 class ModelDescription:
-    """Front end, units and decoding of one model.
+    """Front end, units, graphs and decoding of one model.
 
     Attributes:
         family: the frontend that read it, e.g. ``paddlespeech_u2``.
+        front_end: what is computed from samples before the graph.
+        cmvn: normalization of those features, or None.
         tokens: unit of each output id; ``<space>`` stands for " ".
-        subsampling: encoder input frames for one output frame.
+        unit_type: how units make a text, one of :data:`UNIT_TYPES`.
+        graphs: names of the model's graphs, ``encoder`` first.
+        subsampling: encoder input frames (or samples) for one output frame.
         right_context: input frames that the first output frame sees beyond its own.
-        max_frames: longest encoder *output* (positional table), in frames.
+        max_frames: longest encoder *output* (positional table), in frames; None for no limit.
+        streaming: None where the encoder takes whole recordings only.
         network: the family's own hyper-parameters; needed to export, not to run.
     """
 
     family: str
-    fbank: FbankSpec
+    front_end: FrontEndSpec
     cmvn: Cmvn | None
     tokens: tuple[str, ...]
+    graphs: tuple[str, ...]
     subsampling: int
     right_context: int
-    max_frames: int
-    has_decoder: bool
+    max_frames: int | None
+    unit_type: str = "char"
+    streaming: Streaming | None = None
     decode: DecodeDefaults = field(default_factory=DecodeDefaults)
     blank_id: int = 0
     sos_id: int = -1
     eos_id: int = -1
     network: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio that the model takes, in Hz."""
+        return self.front_end.sample_rate
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether there is an attention decoder."""
+        return "decoder" in self.graphs
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The decoding methods that this model can be decoded with."""
+        if self.has_decoder:
+            return DECODE_METHODS
+        return tuple(name for name in DECODE_METHODS if name not in DECODER_METHODS)
+
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space, one newline at the end."""
         return (
             json.dumps(
-                {"format": FORMAT, **asdict(self)},
+                {"format": FORMAT, **asdict(self), "front_end": _front_end_json(self.front_end)},
                 sort_keys=True,
                 ensure_ascii=False,
                 separators=(",", ":"),
@@ -105,9 +200,11 @@ class ModelDescription:
                 raise ValueError(f"format is not {FORMAT}")
             cmvn = raw.pop("cmvn")
             return cls(
-                fbank=_build(FbankSpec, raw.pop("fbank")),
+                front_end=_front_end(raw.pop("front_end")),
                 cmvn=None if cmvn is None else Cmvn(tuple(cmvn["mean"]), tuple(cmvn["istd"])),
                 tokens=tuple(raw.pop("tokens")),
+                graphs=tuple(raw.pop("graphs")),
+                streaming=_streaming(raw.pop("streaming")),
                 decode=_build(DecodeDefaults, raw.pop("decode")),
                 **raw,
             )
@@ -123,6 +220,26 @@ class ModelDescription:
     def read(cls, path: Path) -> ModelDescription:
         """Reads a ``model.json`` file."""
         return cls.from_json(path.read_bytes(), str(path))
+
+
+def _front_end_json(spec: FrontEndSpec) -> dict[str, Any]:
+    kind = next(name for name, known in _FRONT_ENDS.items() if isinstance(spec, known))
+    return {"kind": kind, **asdict(spec)}
+
+
+def _front_end(raw: dict[str, Any]) -> FrontEndSpec:
+    found: FrontEndSpec = _build(_FRONT_ENDS[raw.pop("kind")], raw)
+    return found
+
+
+def _streaming(raw: dict[str, Any] | None) -> Streaming | None:
+    if raw is None:
+        return None
+    states = tuple(
+        _build(State, {**state, "shape": tuple(state["shape"])}) for state in raw.pop("states")
+    )
+    found: Streaming = _build(Streaming, {**raw, "states": states})
+    return found
 
 
 def _build(kind: type[Any], raw: dict[str, Any]) -> Any:

@@ -75,7 +75,7 @@ def verify(
     if selftest:
         from asrpack.runtime.commands import try_out
 
-        methods = try_out(bundle, identity=identity, trust=trust).recognizer.methods
+        methods = try_out(bundle, identity=identity, trust=trust).description.methods
     if as_json:
         report: dict[str, object] = {"ok": True, "findings": []}
         typer.echo(dumps(report | {"selftest": methods} if selftest else report))

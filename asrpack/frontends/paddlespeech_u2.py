@@ -7,7 +7,6 @@ accounted for, and every parameter: one that is missing, left over or of another
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from asrpack.frontends.paddlespeech_features import read_front_end
 from asrpack.frontends.paddlespeech_vocabulary import read_vocabulary
 from asrpack.frontends.pdparams import read_pdparams
 from asrpack.frontends.problems import Problems, did_you_mean
+from asrpack.frontends.recognised import Recognised
 from asrpack.networks.u2_spec import (
     ACTIVATIONS,
     CONVOLUTION_NORMS,
@@ -48,23 +48,6 @@ FAMILY = "paddlespeech_u2"
 DECODERS = ("transformer", "bitransformer")
 # How many parameters an error names: enough to see the pattern, few enough to read.
 _NAMES_SHOWN = 8
-
-
-@dataclass(frozen=True)
-class Recognised:
-    """What a model directory was found to be.
-
-    Attributes:
-        family: always :data:`FAMILY`; another family raises.
-        reason: what it was recognised by, in words.
-        files: the files that a build will read.
-        checkpoint: the weights among them.
-    """
-
-    family: str
-    reason: str
-    files: tuple[Path, ...]
-    checkpoint: Path
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
@@ -137,13 +120,13 @@ def read(
     last = spec.vocab_size - 1
     description = ModelDescription(
         family=FAMILY,
-        fbank=fbank,
+        front_end=fbank,
         cmvn=cmvn,
         tokens=tokens,
+        graphs=("encoder", "decoder"),
         subsampling=subsampling.factor,
         right_context=subsampling.right_context,
         max_frames=spec.encoder.max_len,
-        has_decoder=True,
         decode=decode,
         blank_id=0,
         sos_id=last,

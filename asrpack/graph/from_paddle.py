@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from asrpack.errors import ToolchainError
+from asrpack.networks.interface import GraphSpec
 
 # The first with LayerNormalization as one operator.
 OPSET = 17
-Axes = Mapping[str, Sequence[str | None]]
 
 logger = logging.getLogger(__name__)
 # What explain_abort looks for: paddle2onnx does not name an operator that it does not know.
@@ -27,15 +27,15 @@ _CONVERTED = {
 }
 
 
-def convert(path: Path, outputs: Sequence[str], axes: Axes) -> onnx.ModelProto:
+def convert(path: Path, spec: GraphSpec) -> onnx.ModelProto:
     """Converts ``path`` + ``.json`` and ``.pdiparams``.
 
     Aborts the process on an operator that paddle2onnx cannot convert; see :func:`explain_abort`.
 
     Args:
         path: the files' common path without suffix.
-        outputs: names for the graph's outputs, in their order; paddle2onnx numbers them.
-        axes: per input and output, names for its free axes, None where the size is fixed.
+        spec: gives the outputs their names, in their order (paddle2onnx numbers them), and the
+            free axes theirs.
 
     Raises:
         ToolchainError: paddle2onnx fails, or gives a graph that is not valid ONNX.
@@ -65,8 +65,8 @@ def convert(path: Path, outputs: Sequence[str], axes: Axes) -> onnx.ModelProto:
             remedy="check that paddle2onnx and Paddle are supported versions with `asrpack doctor`",
         ) from error
     model = onnx.load_from_string(data)
-    _name_outputs(model.graph, outputs)
-    _name_axes(model.graph, axes)
+    _name_outputs(model.graph, spec)
+    _name_axes(model.graph, spec)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -127,8 +127,9 @@ def _operators(value: Any) -> Iterator[str]:
             yield from _operators(item)
 
 
-def _name_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
-    new = {value.name: name for value, name in zip(graph.output, names, strict=True)}
+def _name_outputs(graph: onnx.GraphProto, spec: GraphSpec) -> None:
+    names = zip(graph.output, spec.output_names, strict=True)
+    new = {value.name: name for value, name in names}
     for value in (*graph.output, *graph.value_info):
         value.name = new.get(value.name, value.name)
     for node in graph.node:
@@ -136,9 +137,10 @@ def _name_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
         node.output[:] = [new.get(name, name) for name in node.output]
 
 
-def _name_axes(graph: onnx.GraphProto, axes: Axes) -> None:
+def _name_axes(graph: onnx.GraphProto, spec: GraphSpec) -> None:
+    declared = {item.name: item.dims for item in (*spec.inputs, *spec.outputs)}
     for value in (*graph.input, *graph.output):
         dims = value.type.tensor_type.shape.dim
-        for dim, name in zip(dims, axes[value.name], strict=True):
-            if name is not None:
-                dim.dim_param = name
+        for dim, size in zip(dims, declared[value.name], strict=True):
+            if isinstance(size, str):
+                dim.dim_param = size

@@ -75,31 +75,6 @@ def compare(
     return found
 
 
-def compare_graphs(
-    step: str,
-    expected: Mapping[str, np.ndarray],
-    actual: Mapping[str, np.ndarray],
-    probe: Mapping[str, np.ndarray],
-    *,
-    tolerance: float = FLOAT32_TOLERANCE,
-) -> list[Difference]:
-    """:func:`compare` for the outputs of encoder and decoder on a probe, valid steps only.
-
-    Args:
-        step: which step gave ``actual``.
-        expected: ``encoder_out``, ``ctc_log_probs``, ``out_lens`` and, where there is a decoder,
-            ``decoder_log_probs``.
-        actual: the same of the graphs to judge.
-        probe: ``hyps_lens`` is read.
-        tolerance: see :func:`compare`.
-    """
-    frames = np.asarray(expected["out_lens"])
-    lengths = {"encoder_out": frames, "ctc_log_probs": frames}
-    if "decoder_log_probs" in expected:
-        lengths["decoder_log_probs"] = np.asarray(probe["hyps_lens"])
-    return compare(step, expected, actual, tolerance=tolerance, lengths=lengths)
-
-
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz`` file, by name."""
     with np.load(path, allow_pickle=False) as archive:

@@ -43,8 +43,7 @@ def load_recognizer(description: ModelDescription, folder: Path, threads: int = 
     """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder."""
     return Recognizer(
         description,
-        (folder / "encoder.onnx").read_bytes(),
-        (folder / "decoder.onnx").read_bytes() if description.has_decoder else None,
+        {name: (folder / f"{name}.onnx").read_bytes() for name in description.graphs},
         threads=threads,
     )
 
@@ -59,7 +58,7 @@ def read_samples(
     Raises:
         InputError: a recording cannot be read or is too long, or there is none.
     """
-    rate = recognizer.description.fbank.sample_rate
+    rate = recognizer.description.sample_rate
     utterances = read_manifest(manifest)
     samples = []
     for index, utterance in enumerate(utterances):

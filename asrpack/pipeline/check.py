@@ -12,7 +12,8 @@ from pathlib import Path
 from asrpack.bundle.keys import recipient_public
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
-from asrpack.frontends.paddlespeech_u2 import Recognised, read, recognise
+from asrpack.frontends.recognised import Recognised
+from asrpack.frontends.sources import read, recognise
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance, overlap, read_manifest
 from asrpack.recipe.slots import Loc

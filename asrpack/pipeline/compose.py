@@ -60,7 +60,7 @@ OPTIMIZED = Output("optimize", "onnx")
 
 def _to_onnx(recipe: Recipe, probe_set: Source) -> list[Node]:
     probe = Output("probe", "probe.npz")
-    compared = {"description": MODEL, "probe": probe, "expected": Output("export", "expected.npz")}
+    compared = {"description": MODEL, "cases": Output("export", "cases.npz")}
     exported = {"description": MODEL, "params": Output("import", "params.npz"), "probe": probe}
     return [
         _node(Import(), {"model": Source(recipe.model.path)}, checkpoint=recipe.model.checkpoint),

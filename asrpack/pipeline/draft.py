@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.model import FbankSpec, ModelDescription
 from asrpack.errors import InputError
-from asrpack.frontends.paddlespeech_u2 import read, recognise
+from asrpack.frontends.sources import read, recognise
 
 SCHEMA_FILE = "recipe.schema.json"
 # What YAML reads as text without quotes: no number, no reserved word.
@@ -127,10 +127,13 @@ def draft_recipe(model: Path, recipe: Path, checkpoint: str | None = None) -> Dr
 
 
 def _summary(description: ModelDescription, weights: int) -> str:
-    fbank = description.fbank
+    front_end = description.front_end
+    takes = "samples"
+    if isinstance(front_end, FbankSpec):
+        takes = f"{front_end.num_mel_bins} filterbanks"
     return (
         f"{weights / 1e6:.1f} million parameters, {len(description.tokens)} units, "
-        f"{fbank.num_mel_bins} filterbanks, {fbank.sample_rate} Hz, "
+        f"{takes}, {description.sample_rate} Hz, "
         f"decoded by {description.decode.method}"
     )
 

@@ -83,7 +83,7 @@ def transcribe_file(recognizer: Recognizer, path: Path, method: str) -> Transcri
         InputError: the file cannot be read, or is longer than the model takes.
     """
     began = time.perf_counter()
-    rate = recognizer.description.fbank.sample_rate
+    rate = recognizer.description.sample_rate
     samples = read_audio(path, rate, max_seconds=recognizer.max_seconds)
     hypothesis = recognizer.transcribe(samples, method)
     seconds = len(samples) / rate
@@ -98,7 +98,7 @@ def selftest(
 ) -> int:
     """:func:`try_out`, told on standard output; returns 0."""
     opened = try_out(bundle, identity=identity, trust=trust, threads=threads)
-    about, methods = opened.metadata, ", ".join(opened.recognizer.methods)
+    about, methods = opened.metadata, ", ".join(opened.description.methods)
     _say(f"ok: {about.name} {about.version} ({about.build}): {methods}")
     return 0
 
@@ -113,10 +113,10 @@ def try_out(
     """
     opened = _open(bundle, identity, trust, threads)
     recognizer = opened.recognizer
-    rate = opened.description.fbank.sample_rate
+    rate = opened.description.sample_rate
     tone = 3000 * np.sin(2 * np.pi * 440 / rate * np.arange(rate))
     encoded = recognizer.encode(recognizer.features(tone.astype(np.float32)))
-    for method in recognizer.methods:
+    for method in opened.description.methods:
         recognizer.decode(encoded, method)
     return opened
 

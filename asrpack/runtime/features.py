@@ -35,7 +35,7 @@ class Fbank:
         self.window_size = int(spec.sample_rate * spec.frame_length_ms * 0.001)
         self.window_shift = int(spec.sample_rate * spec.frame_shift_ms * 0.001)
         self._fft_size = 1 << (self.window_size - 1).bit_length()
-        self._window = povey_window(self.window_size)
+        self._window = _WINDOWS[spec.window](self.window_size)
         self._mel = mel_filters(spec, self._fft_size).T.copy()
 
     def frames(self, samples: int) -> int:
@@ -70,8 +70,9 @@ class Fbank:
     def _log_mel(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         frames = windows.astype(np.float64)
         frames -= frames.mean(axis=1, keepdims=True)
-        emphasised = frames.copy()  # its first sample does not matter: the window is 0 there
+        emphasised = frames.copy()
         emphasised[:, 1:] -= self.spec.preemphasis * frames[:, :-1]
+        emphasised[:, 0] *= 1.0 - self.spec.preemphasis
         emphasised *= self._window
         spectrum = np.fft.rfft(emphasised, self._fft_size)
         power = spectrum.real**2 + spectrum.imag**2
@@ -85,6 +86,16 @@ def povey_window(size: int) -> NDArray[np.float64]:
     phase = 2 * math.pi * np.arange(size) / (size - 1)
     window: NDArray[np.float64] = (0.5 - 0.5 * np.cos(phase)) ** 0.85
     return window
+
+
+def hamming_window(size: int) -> NDArray[np.float64]:
+    """Kaldi's symmetric Hamming window. Shape (size,)."""
+    phase = 2 * math.pi * np.arange(size) / (size - 1)
+    window: NDArray[np.float64] = 0.54 - 0.46 * np.cos(phase)
+    return window
+
+
+_WINDOWS = {"povey": povey_window, "hamming": hamming_window}
 
 
 def mel_filters(spec: FbankSpec, fft_size: int) -> NDArray[np.float64]:
@@ -108,6 +119,24 @@ def mel_filters(spec: FbankSpec, fft_size: int) -> NDArray[np.float64]:
 
 def _mel(frequency: Any) -> Any:
     return 1127.0 * np.log1p(frequency / 700.0)
+
+
+def stack_frames(feats: NDArray[np.float32], count: int, shift: int) -> NDArray[np.float32]:
+    """Joins ``count`` neighbouring frames every ``shift`` frames (low frame rate).
+
+    After FunASR's ``apply_lfr``: the first frame is repeated on the left so that the first row is
+    centred on it, the last one on the right.
+
+    Returns:
+        Shape (ceil(T / shift), count * D).
+    """
+    if (count, shift) == (1, 1) or not len(feats):
+        return feats
+    rows = -(-len(feats) // shift)
+    first = np.arange(rows)[:, None] * shift - (count - 1) // 2
+    index = np.clip(first + np.arange(count), 0, len(feats) - 1)
+    stacked: NDArray[np.float32] = feats[index].reshape(rows, count * feats.shape[1])
+    return stacked
 
 
 def apply_cmvn(feats: NDArray[np.float32], cmvn: Cmvn | None) -> NDArray[np.float32]:

@@ -65,8 +65,7 @@ def open_bundle(
     description = ModelDescription.from_json(_file(opened, "model.json"))
     recognizer = Recognizer(
         description,
-        _file(opened, "encoder.onnx"),
-        _file(opened, "decoder.onnx") if description.has_decoder else None,
+        {name: _file(opened, f"{name}.onnx") for name in description.graphs},
         threads=threads,
     )
     return OpenBundle(opened.metadata, description, recognizer)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.bundle.model import DECODE_METHODS, ModelDescription
+from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.audio import audio_too_long
 from asrpack.runtime.decoding import (
@@ -15,11 +16,12 @@ from asrpack.runtime.decoding import (
     ctc_greedy_search,
     ctc_prefix_beam_search,
 )
-from asrpack.runtime.features import Fbank, apply_cmvn
+from asrpack.runtime.front_end import FrontEnd
 from asrpack.runtime.session import open_session
+from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import detokenize
 
-ENCODER_OUTPUTS = ("encoder_out", "ctc_log_probs")
+CTC_OUTPUT = "ctc_log_probs"
 DECODER_OUTPUTS = ("decoder_log_probs",)
 
 
@@ -28,12 +30,12 @@ class Encoded:
     """An encoder's result for one utterance.
 
     Attributes:
-        encoder_out: shape (T', H).
         ctc_log_probs: shape (T', V), natural logarithm.
+        encoder_out: shape (T', H), or None where there is no decoder to take it.
     """
 
-    encoder_out: NDArray[np.float32]
     ctc_log_probs: NDArray[np.float32]
+    encoder_out: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ class Recognizer:
 
     Args:
         description: front end, units and decoding defaults.
-        encoder: ``encoder.onnx``: ``feats`` float32 (B, T, D) and ``feat_lens`` int64 (B,) in,
-            ``encoder_out`` (B, T', H) and ``ctc_log_probs`` (B, T', V) out.
-        decoder: ``decoder.onnx``, or None where the model has none: ``encoder_out`` (N, T', H),
-            ``encoder_lens`` (N,), ``hyps_in`` (N, L) and ``hyps_lens`` (N,) in,
-            ``decoder_log_probs`` (N, L, V) out.
+        graphs: the ONNX files that the description names. ``encoder``: ``feats`` float32
+            (B, T, D) or (B, n) and ``feat_lens`` int64 (B,) in, ``ctc_log_probs`` (B, T', V) and,
+            for a decoder, ``encoder_out`` (B, T', H) out; one that streams takes and gives its
+            states, too. ``decoder``: ``encoder_out`` (N, T', H), ``encoder_lens`` (N,),
+            ``hyps_in`` (N, L) and ``hyps_lens`` (N,) in, ``decoder_log_probs`` (N, L, V) out.
         threads: per operator; 0 for the machine's physical cores.
 
     Raises:
@@ -73,32 +75,34 @@ class Recognizer:
     def __init__(
         self,
         description: ModelDescription,
-        encoder: bytes,
-        decoder: bytes | None,
+        graphs: Mapping[str, bytes],
         *,
         threads: int = 0,
     ) -> None:
         self.description = description
-        self._fbank = Fbank(description.fbank)
-        self._encoder = open_session(encoder, "encoder.onnx", threads, outputs=ENCODER_OUTPUTS)
+        self.front_end = FrontEnd(description.front_end, description.cmvn)
+        self._encoder_outputs: tuple[str, ...] = (CTC_OUTPUT,)
         self._decoder = None
-        if decoder is not None:
-            self._decoder = open_session(decoder, "decoder.onnx", threads, outputs=DECODER_OUTPUTS)
+        if description.has_decoder:
+            self._encoder_outputs += ("encoder_out",)
+            self._decoder = open_session(
+                graphs["decoder"], "decoder.onnx", threads, outputs=DECODER_OUTPUTS
+            )
+        self._encoder = open_session(
+            graphs["encoder"], "encoder.onnx", threads, outputs=self._encoder_outputs
+        )
 
     @property
-    def max_seconds(self) -> float:
-        """The longest audio that the model takes."""
-        return self._fbank.samples(self._max_frames) / self.description.fbank.sample_rate
+    def max_seconds(self) -> float | None:
+        """The longest audio that the model takes; None for any."""
+        if (frames := self._max_frames) is None:
+            return None
+        return self.front_end.samples(frames) / self.description.sample_rate
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        """The decoding methods that this model can be decoded with."""
-        without_decoder = tuple(name for name in DECODE_METHODS if name != "attention_rescoring")
-        return without_decoder if self._decoder is None else DECODE_METHODS
-
-    @property
-    def _max_frames(self) -> int:
-        return self.description.max_frames * self.description.subsampling
+    def _max_frames(self) -> int | None:
+        longest = self.description.max_frames
+        return None if longest is None else longest * self.description.subsampling
 
     def features(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised features.
@@ -107,22 +111,22 @@ class Recognizer:
             samples: shape (n,), on the int16 scale, at the model's rate.
 
         Returns:
-            Shape (T, D); T is 0 for less than one window.
+            Shape (T, D); T is 0 for less than one window. Where the graph takes samples: (n,).
 
         Raises:
             InputError: longer than the model takes.
         """
-        if self._fbank.frames(len(samples)) > self._max_frames:
-            raise audio_too_long(
-                len(samples) / self.description.fbank.sample_rate, self.max_seconds
-            )
-        return apply_cmvn(self._fbank(samples), self.description.cmvn)
+        longest = self._max_frames
+        if longest is not None and self.front_end.frames(len(samples)) > longest:
+            assert self.max_seconds is not None
+            raise audio_too_long(len(samples) / self.description.sample_rate, self.max_seconds)
+        return self.front_end(samples)
 
     def encode(self, feats: NDArray[np.float32]) -> Encoded:
-        """Runs the encoder.
+        """Runs the encoder over a whole recording.
 
         Args:
-            feats: shape (T, D), normalised.
+            feats: shape (T, D), normalised, or samples (n,).
 
         Returns:
             No frames (T' = 0) where there are fewer than the encoder needs to give one.
@@ -133,10 +137,10 @@ class Recognizer:
         if len(feats) <= self.description.right_context:
             nothing = np.zeros((0, len(self.description.tokens)), np.float32)
             return Encoded(nothing, nothing)
-        encoder_out, ctc_log_probs = self._encoder.run(
-            ENCODER_OUTPUTS,
-            {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)},
-        )
+        feed = {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)}
+        if (streaming := self.description.streaming) is not None:
+            feed |= EncoderState.start(streaming).feed(streaming)
+        ctc_log_probs, *encoder_out = self._encoder.run(self._encoder_outputs, feed)
         if np.isnan(ctc_log_probs).any():
             raise ToolchainError(
                 "the network's output is not a number",
@@ -144,7 +148,7 @@ class Recognizer:
                 place="encoder.onnx",
                 remedy="the model overflows at this precision: build it with precision fp32",
             )
-        return Encoded(encoder_out[0], ctc_log_probs[0])
+        return Encoded(ctc_log_probs[0], encoder_out[0][0] if encoder_out else None)
 
     def decode(self, encoded: Encoded, method: str | None = None) -> Hypothesis:
         """Searches the best text.
@@ -168,7 +172,7 @@ class Recognizer:
         if method == "attention_rescoring":
             units, score = attention_rescoring(
                 nbest,
-                lambda hyps, lengths: self._run_decoder(encoded.encoder_out, hyps, lengths),
+                lambda hyps, lengths: self._run_decoder(encoded, hyps, lengths),
                 ctc_weight=about.decode.ctc_weight,
                 sos_id=self._id(about.sos_id),
                 eos_id=self._id(about.eos_id),
@@ -198,11 +202,11 @@ class Recognizer:
         """
         if method is None:
             method = self.description.decode.method
-        if method not in self.methods:
+        if method not in self.description.methods:
             raise UsageError(
                 f"this model cannot decode with {method!r}",
                 code="decode-method",
-                remedy=f"choose one of {', '.join(self.methods)}",
+                remedy=f"choose one of {', '.join(self.description.methods)}",
             )
         return method
 
@@ -210,9 +214,10 @@ class Recognizer:
         return unit % len(self.description.tokens)  # -1 is the last unit
 
     def _run_decoder(
-        self, encoder_out: NDArray[np.float32], hyps_in: NDArray[np.int64], lens: NDArray[np.int64]
+        self, encoded: Encoded, hyps_in: NDArray[np.int64], lens: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        assert self._decoder is not None  # check_method has seen to it
+        encoder_out = encoded.encoder_out
+        assert self._decoder is not None and encoder_out is not None  # see check_method
         count = len(hyps_in)
         log_probs: NDArray[np.float32] = self._decoder.run(
             DECODER_OUTPUTS,

@@ -33,9 +33,9 @@ class Configure(Stage):
     ) -> None:
         description = ModelDescription.read(inputs["description"])
         decode = replace(description.decode, **params.model_dump(exclude_none=True))
-        if decode.method == "attention_rescoring" and not description.has_decoder:
+        if decode.method not in description.methods:
             raise InputError(
-                "attention_rescoring needs a decoder, and the model has none",
+                f"{decode.method} needs a decoder, and the model has none",
                 code="no-decoder",
                 place="decode.method",
                 remedy="set `decode: {method: ctc_prefix_beam_search}` in the recipe",

@@ -7,31 +7,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from asrpack.bundle.model import ModelDescription
-from asrpack.measure.compare import compare_graphs, load_arrays
-from asrpack.measure.graph_outputs import DECODER_OUTPUTS, ENCODER_OUTPUTS, graph_outputs
+from asrpack.measure.cases import compare_cases, load_cases, onnx_run
+from asrpack.networks.families import graph_specs
 from asrpack.stages.stage import Context, Params, Stage
-
-ENCODER_AXES = {
-    "feats": ("B", "T", None),
-    "feat_lens": ("B",),
-    "encoder_out": ("B", "T_out", None),
-    "ctc_log_probs": ("B", "T_out", None),
-    "out_lens": ("B",),
-}
-DECODER_AXES = {
-    "encoder_out": ("N", "T_out", None),
-    "encoder_lens": ("N",),
-    "hyps_in": ("N", "L"),
-    "hyps_lens": ("N",),
-    "decoder_log_probs": ("N", "L", None),
-}
 
 
 class Convert(Stage):
     """Converts with paddle2onnx.
 
-    Inputs: ``paddle`` (folder), ``probe``, ``expected``, ``description``. Output: ``onnx/`` with
-    ``encoder.onnx`` and, where the model has a decoder, ``decoder.onnx``.
+    Inputs: ``paddle`` (folder), ``cases``, ``description``. Output: ``onnx/`` with one file for
+    each of the model's graphs.
     """
 
     name: ClassVar[str] = "convert"
@@ -56,18 +41,14 @@ class Convert(Stage):
 
         from asrpack.graph.from_paddle import convert
 
-        graphs = [("encoder", ENCODER_OUTPUTS, ENCODER_AXES)]
-        if ModelDescription.read(inputs["description"]).has_decoder:
-            graphs.append(("decoder", DECODER_OUTPUTS, DECODER_AXES))
+        specs = graph_specs(ModelDescription.read(inputs["description"]))
         folder = out / "onnx"
         folder.mkdir()
-        for done, (name, outputs, axes) in enumerate(graphs):
-            context.progress(done, len(graphs) + 1, name)
-            onnx.save(convert(inputs["paddle"] / name, outputs, axes), folder / f"{name}.onnx")
-        probe, expected = load_arrays(inputs["probe"]), load_arrays(inputs["expected"])
-        found = graph_outputs(folder, probe, expected)
-        differences = compare_graphs(self.name, expected, found, probe)
-        total = len(graphs) + 1
+        total = len(specs) + 1
+        for done, spec in enumerate(specs):
+            context.progress(done, total, spec.name)
+            onnx.save(convert(inputs["paddle"] / spec.name, spec), folder / f"{spec.name}.onnx")
+        differences = compare_cases(self.name, load_cases(inputs["cases"]), onnx_run(folder))
         context.progress(total, total, "largest difference " + ", ".join(map(str, differences)))
 
     def explain(self, log: str) -> str | None:

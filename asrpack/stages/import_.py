@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from asrpack.frontends import paddlespeech_u2
+from asrpack.frontends.sources import read
 from asrpack.measure.compare import save_arrays
 from asrpack.stages import stage
 from asrpack.stages.stage import Context, Stage
@@ -19,7 +19,7 @@ class ImportParams(stage.Params):
 
 
 class Import(Stage):
-    """Reads and checks a PaddleSpeech U2 model directory.
+    """Reads and checks a PaddleSpeech model directory.
 
     Inputs: ``model`` (the directory). Outputs: ``model.json``
     (:class:`asrpack.bundle.model.ModelDescription`) and ``params.npz`` (float32 arrays by
@@ -39,7 +39,7 @@ class Import(Stage):
         Raises:
             InputError, ErrorGroup: all that is wrong with the directory.
         """
-        description, parameters = paddlespeech_u2.read(inputs["model"], params.checkpoint)
+        description, parameters = read(inputs["model"], params.checkpoint)
         (out / "model.json").write_text(description.to_json(), encoding="utf-8")
         save_arrays(out / "params.npz", parameters)
         count = sum(array.size for array in parameters.values())

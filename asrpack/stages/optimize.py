@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,13 +13,13 @@ from asrpack.stages import stage
 from asrpack.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
-    import numpy as np
+    from asrpack.measure.cases import Case
 
 
 class Optimize(Stage):
     """``onnx/``: the converted graphs, folded, simplified and fit for the quantizer.
 
-    Inputs: ``onnx`` (folder of the convert stage), ``probe``, ``expected``, ``description``.
+    Inputs: ``onnx`` (folder of the convert stage), ``cases``, ``description``.
     Same bytes for the same input, on any machine.
     """
 
@@ -38,19 +38,19 @@ class Optimize(Stage):
                 pass are named.
         """
         from asrpack.graph.passes import standard_passes
-        from asrpack.measure.compare import load_arrays
+        from asrpack.measure.cases import load_cases
 
         family = ModelDescription.read(inputs["description"]).family
-        probe, expected = load_arrays(inputs["probe"]), load_arrays(inputs["expected"])
+        cases = load_cases(inputs["cases"])
         folder = out / "onnx"
         folder.mkdir()
         count = len(standard_passes(""))
         context.progress(0, 2, f"{count} passes")
         optimize(inputs["onnx"], folder, count, family)
         context.progress(1, 2, "comparing")
-        error = mismatch(folder, probe, expected)
+        error = mismatch(folder, cases)
         if error is not None:
-            raise blame(inputs["onnx"], probe, expected, error)
+            raise blame(inputs["onnx"], cases, error)
         context.progress(2, 2, "same as the network")
 
 
@@ -66,26 +66,18 @@ def optimize(source: Path, folder: Path, count: int, family: str) -> None:
         save_graph(model, folder / path.name)
 
 
-def mismatch(
-    folder: Path, probe: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
-) -> AsrpackError | None:
-    """What is wrong with the graphs' outputs on the probe, or None."""
-    from asrpack.measure.compare import compare_graphs
-    from asrpack.measure.graph_outputs import graph_outputs
+def mismatch(folder: Path, cases: Sequence[Case]) -> AsrpackError | None:
+    """What is wrong with the graphs' outputs, or None."""
+    from asrpack.measure.cases import compare_cases, onnx_run
 
     try:
-        compare_graphs("optimize", expected, graph_outputs(folder, probe, expected), probe)
+        compare_cases("optimize", cases, onnx_run(folder))
     except AsrpackError as error:
         return error
     return None
 
 
-def blame(
-    source: Path,
-    probe: Mapping[str, np.ndarray],
-    expected: Mapping[str, np.ndarray],
-    error: AsrpackError,
-) -> ToolchainError:
+def blame(source: Path, cases: Sequence[Case], error: AsrpackError) -> ToolchainError:
     """Runs the passes again, one more each time, until the outputs are wrong."""
     from asrpack.graph.passes import standard_passes
 
@@ -93,7 +85,7 @@ def blame(
     for count in range(len(names) + 1):
         with tempfile.TemporaryDirectory(prefix="asrpack-") as folder:
             optimize(source, Path(folder), count, "")
-            found = mismatch(Path(folder), probe, expected)
+            found = mismatch(Path(folder), cases)
         if found is not None:
             where = f"after the pass {names[count - 1]!r}" if count else "before any pass"
             return ToolchainError(

@@ -29,8 +29,9 @@ class ProbeParams(stage.Params):
 class Probe(Stage):
     """``probe.npz``: a padded batch.
 
-    ``feats`` (B, T, D) float32 after CMVN, ``feat_lens`` (B,) int64; ``hyps_in`` (B, L) int64:
-    sos and the reference's units, padded with eos; ``hyps_lens`` (B,) int64 with sos.
+    ``feats`` (B, T, D) float32 after CMVN, or samples (B, n), and ``feat_lens`` (B,) int64;
+    ``hyps_in`` (B, L) int64: sos and the reference's units, padded with eos; ``hyps_lens`` (B,)
+    int64 with sos.
     """
 
     name: ClassVar[str] = "probe"
@@ -47,17 +48,19 @@ class Probe(Stage):
         from asrpack.recipe.manifest import read_manifest
         from asrpack.runtime.audio import read_audio
         from asrpack.runtime.decoding.attention_rescoring import decoder_input
-        from asrpack.runtime.features import Fbank, apply_cmvn
+        from asrpack.runtime.front_end import FrontEnd
 
         about = ModelDescription.read(inputs["description"])
-        fbank = Fbank(about.fbank)
-        rate = about.fbank.sample_rate
-        longest = fbank.samples(about.max_frames * about.subsampling) / rate
+        front_end = FrontEnd(about.front_end, about.cmvn)
+        rate = about.sample_rate
+        longest = None
+        if about.max_frames is not None:
+            longest = front_end.samples(about.max_frames * about.subsampling) / rate
         candidates = []
         utterances = read_manifest(inputs["manifest"])
         for index, utterance in enumerate(_spread(utterances, params.utterances)):
             samples = read_audio(utterance.audio, rate, max_seconds=longest)
-            feats = apply_cmvn(fbank(samples), about.cmvn)
+            feats = front_end(samples)
             if len(feats) > about.right_context:
                 candidates.append((feats, _units(utterance.text, about.tokens)))
             context.progress(index + 1, min(params.utterances, len(utterances)), utterance.id)
@@ -113,7 +116,7 @@ def _units(text: str, tokens: Sequence[str]) -> tuple[int, ...]:
 def _padded(batch: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     import numpy as np
 
-    padded = np.zeros((len(batch), max(map(len, batch)), batch[0].shape[1]), np.float32)
+    padded = np.zeros((len(batch), max(map(len, batch)), *batch[0].shape[1:]), np.float32)
     for row, feats in zip(padded, batch, strict=True):
         row[: len(feats)] = feats
     return padded

@@ -20,7 +20,6 @@ from asrpack.stages.stage import Context, Stage
 
 PACKAGE = Path(asrpack.__file__).parent
 MINIMUM_RUNTIME = "0.1.0"
-ROLES = {"encoder.onnx": "encoder", "decoder.onnx": "decoder", "model.json": "description"}
 
 
 def shipped_code() -> tuple[Path, ...]:
@@ -105,7 +104,7 @@ class Render(Stage):
                 "bundle_id": metadata.bundle_id,
                 "recipients": [kid[:16] for kid in metadata.recipients],
                 "family": description.family,
-                "sample_rate": description.fbank.sample_rate,
+                "sample_rate": description.sample_rate,
                 "vocabulary": len(description.tokens),
                 "method": description.decode.method,
                 "marked": metadata.watermark is not None,
@@ -147,16 +146,21 @@ def _metadata(
         precision=params.precision,
         model=ModelSummary(
             description.family,
-            description.fbank.sample_rate,
+            description.sample_rate,
             len(description.tokens),
             description.decode.method,
         ),
-        files={f"model/{item.path}.enc": ROLES[item.path] for item in envelope.header.files},
+        files={f"model/{item.path}.enc": _role(item.path) for item in envelope.header.files},
         watermark=mark and mark["commitment"],
         minimum_runtime=MINIMUM_RUNTIME,
         recipients=tuple(sorted(item.kid for item in envelope.recipients)),
         sequence=created,
     )
+
+
+def _role(path: str) -> str:
+    """What a file of the model is: its graph's name, or the description."""
+    return "description" if path == "model.json" else path.removesuffix(".onnx")
 
 
 def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> None:

@@ -29,14 +29,14 @@ def dump(model: Path, values: Any, name: str = "model.yaml") -> None:
 def test_quickstart(quickstart: Path) -> None:
     description, parameters = read(quickstart / "conformer_digits_cards")
     assert description.family == "paddlespeech_u2"
-    assert description.fbank == FbankSpec()
+    assert description.front_end == FbankSpec()
     assert description.decode == DecodeDefaults("attention_rescoring", 10, 0.5)
     assert description.tokens[:3] == ("<blank>", "<unk>", "'")
     assert description.tokens[-2:] == ("<space>", "<eos>")
     assert (description.blank_id, description.sos_id, description.eos_id) == (0, 30, 30)
     assert (description.subsampling, description.right_context) == (4, 6)
     assert description.max_frames == 5000
-    assert description.has_decoder
+    assert description.graphs == ("encoder", "decoder")
     assert len(parameters) == 193
     assert {array.dtype for array in parameters.values()} == {np.dtype(np.float32)}
     assert list(parameters) == sorted(parameters)
@@ -105,7 +105,7 @@ def test_front_end_options(model: Path) -> None:
     step = values["preprocess_config"]["process"][0]
     step.update(fs=8000, n_shift=80, win_length=256)
     dump(model, values)
-    fbank = read(model)[0].fbank
+    fbank = read(model)[0].front_end
     assert fbank == FbankSpec(sample_rate=8000, frame_length_ms=32.0, frame_shift_ms=10.0)
 
 

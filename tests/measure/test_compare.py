@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asrpack.errors import ToolchainError
-from asrpack.measure.compare import compare, compare_graphs, load_arrays, save_arrays
+from asrpack.measure.compare import Difference, compare, load_arrays, save_arrays
 
 EXPECTED = {
     "encoder_out": np.zeros((2, 4, 3), np.float32),
@@ -16,7 +16,15 @@ EXPECTED = {
     "out_lens": np.array([4, 2]),
     "decoder_log_probs": np.full((2, 3, 5), -2.0, np.float32),
 }
-PROBE = {"hyps_lens": np.array([1, 3])}
+LENGTHS = {
+    "encoder_out": EXPECTED["out_lens"],
+    "ctc_log_probs": EXPECTED["out_lens"],
+    "decoder_log_probs": np.array([1, 3]),
+}
+
+
+def judge(found: dict[str, np.ndarray]) -> list[Difference]:
+    return compare("convert", EXPECTED, found, lengths=LENGTHS)
 
 
 def changed(name: str, index: tuple[int, ...], value: float) -> dict[str, np.ndarray]:
@@ -26,7 +34,7 @@ def changed(name: str, index: tuple[int, ...], value: float) -> dict[str, np.nda
 
 
 def test_equal_within_the_tolerance() -> None:
-    found = compare_graphs("convert", EXPECTED, changed("encoder_out", (0, 1, 2), 5e-5), PROBE)
+    found = judge(changed("encoder_out", (0, 1, 2), 5e-5))
     assert [item.name for item in found] == list(EXPECTED)
     assert found[0].largest == pytest.approx(5e-5)
     assert found[0].index == (0, 1, 2)
@@ -48,7 +56,7 @@ def test_a_mismatch_names_the_output_and_the_place(
     name: str, index: tuple[int, ...], value: float
 ) -> None:
     with pytest.raises(ToolchainError) as caught:
-        compare_graphs("convert", EXPECTED, changed(name, index, value), PROBE)
+        judge(changed(name, index, value))
     error = caught.value
     assert error.code == "numeric-mismatch"
     assert error.place == f"convert: {name}{list(index)}"
@@ -62,7 +70,7 @@ def test_a_mismatch_names_the_output_and_the_place(
     [("encoder_out", (1, 2, 0)), ("ctc_log_probs", (1, 3, 4)), ("decoder_log_probs", (0, 1, 0))],
 )
 def test_padding_does_not_matter(name: str, index: tuple[int, ...]) -> None:
-    found = compare_graphs("convert", EXPECTED, changed(name, index, np.nan), PROBE)
+    found = judge(changed(name, index, np.nan))
     assert all(item.largest == 0.0 for item in found)
 
 
@@ -70,13 +78,13 @@ def test_the_worst_output_is_the_one_named() -> None:
     found = changed("encoder_out", (0, 0, 0), 0.1)
     found["ctc_log_probs"][0, 0, 0] = 7.0
     with pytest.raises(ToolchainError, match="ctc_log_probs differs"):
-        compare_graphs("convert", EXPECTED, found, PROBE)
+        judge(found)
 
 
 def test_names_and_shapes_must_be_the_same() -> None:
     lacking = {name: values for name, values in EXPECTED.items() if name != "out_lens"}
     with pytest.raises(ToolchainError, match="not ctc_log_probs, decoder_log_probs, encoder_out"):
-        compare_graphs("convert", EXPECTED, lacking, PROBE)
+        judge(lacking)
     with pytest.raises(ToolchainError, match=r"shape \(3,\), not \(2,\)"):
         compare("optimize", {"a": np.zeros(2)}, {"a": np.zeros(3)})
 

@@ -145,7 +145,7 @@ def graphs(imported: Path, quickstart: Path, tmp_path_factory: pytest.TempPathFa
         workspace = folder / stage.name
         (workspace / "out").mkdir(parents=True)
         run_isolated(stage, stage.Params(), inputs, workspace, Context())
-        inputs |= {"paddle": workspace / "out/paddle", "expected": workspace / "out/expected.npz"}
+        inputs |= {"paddle": workspace / "out/paddle", "cases": workspace / "out/cases.npz"}
     return folder / "convert" / "out" / "onnx"
 
 
@@ -154,8 +154,7 @@ def recognizer(description: ModelDescription, graphs: Path) -> Recognizer:
     """The quickstart model on the runtime that ships."""
     return Recognizer(
         description,
-        (graphs / "encoder.onnx").read_bytes(),
-        (graphs / "decoder.onnx").read_bytes(),
+        {name: (graphs / f"{name}.onnx").read_bytes() for name in description.graphs},
         threads=1,
     )
 

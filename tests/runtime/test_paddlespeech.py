@@ -86,7 +86,7 @@ def test_features_of_human_speech(
 
     options = {"fs": 16000, "n_mels": 80, "n_shift": 160, "win_length": 400, "dither": 0.1}
     theirs = Transformation({"process": [{"type": "fbank_kaldi", **options}]})
-    fbank = Fbank(description.fbank)
+    fbank = Fbank(description.front_end)
     human = [item for name, item in utterances.items() if name.startswith("human/")]
     assert human
     for utterance in human:
@@ -98,7 +98,7 @@ def test_features_of_human_speech(
 def test_normalised_features_of_human_speech(
     oracle: PaddleSpeech, utterances: dict[str, Utterance], description: ModelDescription
 ) -> None:
-    fbank = Fbank(description.fbank)
+    fbank = Fbank(description.front_end)
     for name, utterance in utterances.items():
         if name.startswith("human/"):
             samples = oracle.samples(utterance.audio)

@@ -17,7 +17,7 @@ NOISE = np.random.default_rng(0).normal(0, 3000, 32000).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return Recognizer(tiny.describe(), tiny.encoder(), tiny.decoder(), threads=1)
+    return Recognizer(tiny.describe(), tiny.graphs(), threads=1)
 
 
 @pytest.mark.parametrize("method", DECODE_METHODS)
@@ -34,7 +34,7 @@ def test_transcribes_by_every_method(recognizer: Recognizer, method: str) -> Non
 
 def test_the_default_is_the_models(recognizer: Recognizer) -> None:
     greedy = tiny.describe(decode=DecodeDefaults(method="ctc_greedy_search"))
-    other = Recognizer(greedy, tiny.encoder(), tiny.decoder(), threads=1)
+    other = Recognizer(greedy, tiny.graphs(), threads=1)
     assert other.transcribe(NOISE) == recognizer.transcribe(NOISE, "ctc_greedy_search")
     assert recognizer.transcribe(NOISE) == recognizer.transcribe(NOISE, "attention_rescoring")
 
@@ -69,10 +69,10 @@ def test_unknown_method(recognizer: Recognizer, method: str) -> None:
 
 
 def test_model_without_a_decoder() -> None:
-    about = tiny.describe(has_decoder=False, decode=DecodeDefaults(method="ctc_greedy_search"))
-    recognizer = Recognizer(about, tiny.encoder(), None, threads=1)
+    about = tiny.describe(graphs=("encoder",), decode=DecodeDefaults(method="ctc_greedy_search"))
+    recognizer = Recognizer(about, {"encoder": tiny.encoder()}, threads=1)
     assert recognizer.transcribe(NOISE).text
-    assert "attention_rescoring" not in recognizer.methods
+    assert "attention_rescoring" not in recognizer.description.methods
     with pytest.raises(UsageError, match="attention_rescoring"):
         recognizer.transcribe(NOISE, "attention_rescoring")
 
@@ -82,18 +82,20 @@ def test_a_graph_that_cannot_be_loaded(data: bytes) -> None:
     with pytest.raises(
         ToolchainError, match=r"encoder\.onnx: onnxruntime .* cannot load"
     ) as caught:
-        Recognizer(tiny.describe(), data, None, threads=1)
+        Recognizer(tiny.describe(), tiny.graphs() | {"encoder": data}, threads=1)
     assert caught.value.code == "onnxruntime-load"
 
 
 def test_a_graph_of_another_interface() -> None:
     with pytest.raises(ToolchainError, match=r"encoder\.onnx: .*encoder_out") as caught:
-        Recognizer(tiny.describe(), tiny.decoder(), tiny.decoder(), threads=1)
+        Recognizer(tiny.describe(), tiny.graphs() | {"encoder": tiny.decoder()}, threads=1)
     assert caught.value.code == "graph-interface"
 
 
 def test_overflow_is_an_error_and_not_a_text() -> None:
-    recognizer = Recognizer(tiny.describe(), tiny.encoder(scale=np.inf), None, threads=1)
+    recognizer = Recognizer(
+        tiny.describe(), tiny.graphs() | {"encoder": tiny.encoder(scale=np.inf)}, threads=1
+    )
     with pytest.raises(ToolchainError, match="not a number"):
         recognizer.transcribe(NOISE, "ctc_greedy_search")
 

@@ -19,16 +19,21 @@ def describe(**changes: object) -> ModelDescription:
     """Takes a frame in four; at most 10 s of audio."""
     values: dict[str, object] = {
         "family": "tiny",
-        "fbank": FbankSpec(num_mel_bins=BINS),
+        "front_end": FbankSpec(num_mel_bins=BINS),
         "cmvn": None,
         "tokens": TOKENS,
         "subsampling": 4,
         "right_context": 6,
         "max_frames": 250,
-        "has_decoder": True,
+        "graphs": ("encoder", "decoder"),
         "decode": DecodeDefaults(beam_size=4),
     }
     return ModelDescription(**(values | changes))  # type: ignore[arg-type]
+
+
+def graphs() -> dict[str, bytes]:
+    """Of :func:`describe`'s model."""
+    return {"encoder": encoder(), "decoder": decoder()}
 
 
 def encoder(scale: float = 1.0) -> bytes:

@@ -9,16 +9,37 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from asrpack.bundle.model import FbankSpec, ModelDescription
-from asrpack.measure.compare import save_arrays
-from asrpack.measure.graph_outputs import graph_outputs
+from asrpack.measure.cases import make_cases, onnx_run, save_cases
+from asrpack.networks.interface import GraphSpec, floats, integers
 
 WIDTH, UNITS = 64, 70
 node = helper.make_node
+SPECS = (
+    GraphSpec(
+        "encoder",
+        (floats("feats", "B", "T", WIDTH), integers("feat_lens", "B")),
+        (
+            floats("encoder_out", "B", "T", WIDTH, length="out_lens"),
+            floats("ctc_log_probs", "B", "T", UNITS, length="out_lens"),
+            integers("out_lens", "B"),
+        ),
+    ),
+    GraphSpec(
+        "decoder",
+        (
+            floats("encoder_out", "N", "T", WIDTH),
+            integers("encoder_lens", "N"),
+            integers("hyps_in", "N", "L"),
+            integers("hyps_lens", "N"),
+        ),
+        (floats("decoder_log_probs", "N", "L", UNITS, length="hyps_lens"),),
+    ),
+)
 
 
 def write_model(folder: Path, seed: int = 0) -> dict[str, Path]:
-    """Inputs of ``optimize``: converted graphs (weights wrapped as paddle2onnx does), probe,
-    expected outputs, description."""
+    """Inputs of ``optimize``: converted graphs (weights wrapped as paddle2onnx does), cases,
+    description."""
     generator = np.random.default_rng(seed)
     graphs = folder / "onnx"
     graphs.mkdir(parents=True)
@@ -30,28 +51,22 @@ def write_model(folder: Path, seed: int = 0) -> dict[str, Path]:
         "hyps_in": generator.integers(1, UNITS, (3, 4)),
         "hyps_lens": np.array([4, 3, 1]),
     }
-    states = {"encoder_out": probe["feats"], "out_lens": probe["feat_lens"]}
-    expected = graph_outputs(graphs, probe, states)
-    # The decoder is fed what the encoder gave.
-    expected = graph_outputs(graphs, probe, expected)
     description = ModelDescription(
         family="paddlespeech_u2",
-        fbank=FbankSpec(num_mel_bins=WIDTH),
+        front_end=FbankSpec(num_mel_bins=WIDTH),
         cmvn=None,
         tokens=tuple(map(str, range(UNITS))),
         subsampling=1,
         right_context=0,
         max_frames=100,
-        has_decoder=True,
+        graphs=("encoder", "decoder"),
     )
     paths = {
         "onnx": graphs,
-        "probe": folder / "probe.npz",
-        "expected": folder / "expected.npz",
+        "cases": folder / "cases.npz",
         "description": folder / "model.json",
     }
-    save_arrays(paths["probe"], probe)
-    save_arrays(paths["expected"], expected)
+    save_cases(paths["cases"], make_cases(description, SPECS, probe, onnx_run(graphs)))
     paths["description"].write_text(description.to_json())
     return paths
 

@@ -18,13 +18,13 @@ def imported(spec: U2Spec, folder: Path) -> dict[str, Path]:
     last = spec.vocab_size - 1
     description = ModelDescription(
         family="paddlespeech_u2",
-        fbank=FbankSpec(num_mel_bins=spec.encoder.input_dim),
+        front_end=FbankSpec(num_mel_bins=spec.encoder.input_dim),
         cmvn=None,
         tokens=tuple(map(str, range(spec.vocab_size))),
         subsampling=spec.encoder.subsampling.factor,
         right_context=spec.encoder.subsampling.right_context,
         max_frames=spec.encoder.max_len,
-        has_decoder=True,
+        graphs=("encoder", "decoder"),
         sos_id=last,
         eos_id=last,
         network=spec.to_dict(),

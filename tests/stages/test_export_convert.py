@@ -12,8 +12,10 @@ import onnx
 import pytest
 
 from asrpack.errors import ToolchainError
-from asrpack.measure.compare import compare_graphs, load_arrays, save_arrays
-from asrpack.measure.graph_outputs import graph_outputs, run_onnx
+from asrpack.measure.cases import load_cases, onnx_run, save_cases
+from asrpack.measure.compare import compare
+from asrpack.networks.interface import GraphSpec, floats
+from asrpack.networks.u2_graphs import graph_specs
 from asrpack.networks.u2_spec import U2Spec
 from asrpack.pipeline.worker import run_isolated
 from asrpack.stages.convert import Convert
@@ -45,8 +47,7 @@ def digests(folder: Path) -> dict[str, str]:
 def convert_inputs(inputs: Mapping[str, Path], exported: Path) -> dict[str, Path]:
     return {
         "paddle": exported / "paddle",
-        "expected": exported / "expected.npz",
-        "probe": inputs["probe"],
+        "cases": exported / "cases.npz",
         "description": inputs["description"],
     }
 
@@ -71,13 +72,15 @@ def converted(
 
 def test_export_leaves_what_it_declares(exported: Path) -> None:
     assert sorted(digests(exported)) == [
-        "expected.npz",
+        "cases.npz",
         "paddle/decoder.json",
         "paddle/decoder.pdiparams",
         "paddle/encoder.json",
         "paddle/encoder.pdiparams",
     ]
-    expected = load_arrays(exported / "expected.npz")
+    cases = load_cases(exported / "cases.npz")
+    assert [case.graph for case in cases] == ["encoder", "decoder"]
+    expected = {**cases[0].expected, **cases[1].expected}
     assert {name: array.shape for name, array in expected.items()} == {
         "encoder_out": (3, 21, 16),
         "ctc_log_probs": (3, 21, 13),
@@ -142,16 +145,15 @@ def test_any_batch_and_length(
         "feats": generator.normal(size=(rows, frames, 80)).astype(np.float32),
         "feat_lens": np.linspace(frames, max(7, frames // 2), rows).astype(np.int64),
     }
-    names = ("encoder_out", "ctc_log_probs", "out_lens")
-    expected = dict(zip(names, run_saved(exported / "paddle/encoder", feed), strict=True))
-    found = run_onnx(converted / "onnx/encoder.onnx", feed, names)
-    compare_graphs("test", expected, found, {})
+    expected = run_saved(exported / "paddle", graph_specs(SPEC)[0], feed)
+    lengths = dict.fromkeys(("encoder_out", "ctc_log_probs"), expected["out_lens"])
+    compare("test", expected, onnx_run(converted / "onnx")("encoder", feed), lengths=lengths)
     assert expected["out_lens"][0] == ((frames - 1) // 2 - 1) // 2
 
 
 def test_too_short_an_utterance_has_no_frames(converted: Path) -> None:
     feed = {"feats": np.zeros((2, 20, 80), np.float32), "feat_lens": np.array([20, 3])}
-    found = run_onnx(converted / "onnx/encoder.onnx", feed, ("encoder_out", "out_lens"))
+    found = onnx_run(converted / "onnx")("encoder", feed)
     assert found["out_lens"].tolist() == [4, 0]
     assert np.isfinite(found["encoder_out"]).all()
 
@@ -163,10 +165,10 @@ def test_export_notices_that_the_saved_files_differ(
 
     run_saved = inference_files.run_saved
 
-    def off(path: Path, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        outputs = run_saved(path, feed)
-        if path.name == "decoder":
-            outputs[0][0, 2, 5] += 0.01
+    def off(folder: Path, spec: GraphSpec, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = run_saved(folder, spec, feed)
+        if spec.name == "decoder":
+            outputs["decoder_log_probs"][0, 2, 5] += 0.01
         return outputs
 
     monkeypatch.setattr(inference_files, "run_saved", off)
@@ -179,10 +181,10 @@ def test_convert_notices_that_the_graph_differs(
     inputs: dict[str, Path], exported: Path, tmp_path: Path
 ) -> None:
     given = convert_inputs(inputs, exported)
-    expected = load_arrays(given["expected"])
-    expected["ctc_log_probs"][1, 13, 2] += 0.01
-    given["expected"] = tmp_path / "expected.npz"
-    save_arrays(given["expected"], expected)
+    cases = load_cases(given["cases"])
+    cases[0].expected["ctc_log_probs"][1, 13, 2] += 0.01
+    given["cases"] = tmp_path / "cases.npz"
+    save_cases(given["cases"], cases)
     with pytest.raises(ToolchainError) as caught:
         isolated(Convert(), given, tmp_path / "convert")
     assert caught.value.code == "numeric-mismatch"
@@ -221,7 +223,11 @@ class Aborting(Stage):
         layer = getattr(unsupported_layers, self.operator)()
         spec = paddle.static.InputSpec(shape=[None, None, 8], dtype="float32", name="x")
         paddle.jit.save(paddle.jit.to_static(layer, input_spec=[spec], full_graph=True), "layer")
-        convert(Path("layer").absolute(), ["y"], {"x": (None,) * 3, "y": (None,) * 3})
+        axes = ("A", "B", "C")
+        convert(
+            Path("layer").absolute(),
+            GraphSpec("layer", (floats("x", *axes),), (floats("y", *axes),)),
+        )
 
     def explain(self, log: str) -> str | None:
         return Convert().explain(log)
@@ -269,6 +275,3 @@ def test_every_option_exports_and_converts(
     Export().run(Params(), given, folders[0], context)
     Convert().run(Params(), convert_inputs(given, folders[0]), folders[1], context)
     record_property("differences", texts[-1])
-    probe, expected = load_arrays(given["probe"]), load_arrays(folders[0] / "expected.npz")
-    found = graph_outputs(folders[1] / "onnx", probe, expected)
-    assert all(item.largest < 1e-4 for item in compare_graphs("test", expected, found, probe))

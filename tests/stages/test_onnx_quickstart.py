@@ -9,8 +9,7 @@ import onnx
 import pytest
 
 from asrpack.bundle.keys import WATERMARK, armour
-from asrpack.measure.compare import load_arrays
-from asrpack.measure.graph_outputs import encoder_feed, graph_outputs
+from asrpack.measure.cases import compare_cases, load_cases, onnx_run
 from asrpack.protect.watermark import ACCUSE_Z, detect
 from asrpack.runtime.session import open_session
 from asrpack.stages.quantize import Quantize
@@ -58,12 +57,8 @@ def operators(path: Path) -> list[str]:
 
 
 def test_optimized_graphs_are_smaller_and_compute_the_same(chain):
-    probe, expected = load_arrays(chain["probe"]), load_arrays(chain["expected"])
-    found = graph_outputs(chain["optimized"], probe, expected)
-    for row, frames in enumerate(expected["out_lens"]):
-        for name in ("encoder_out", "ctc_log_probs"):
-            gap = np.abs(found[name][row, :frames] - expected[name][row, :frames]).max()
-            assert gap < 1e-4
+    found = compare_cases("test", load_cases(chain["cases"]), onnx_run(chain["optimized"]))
+    assert all(item.largest < 1e-4 for item in found)
     for name in ("encoder.onnx", "decoder.onnx"):
         before, after = operators(chain["converted"] / name), operators(chain["optimized"] / name)
         assert len(after) < 0.5 * len(before)
@@ -87,12 +82,12 @@ def test_every_matrix_but_the_output_layers_is_int8(int8):
 
 
 def test_int8_stays_close_to_fp32(chain, int8, marked):
-    feed = encoder_feed(load_arrays(chain["probe"]))
-    expected = load_arrays(chain["expected"])
+    case = load_cases(chain["cases"])[0]
+    expected = case.expected
     valid = np.arange(expected["ctc_log_probs"].shape[1]) < expected["out_lens"][:, None]
     for folder in (int8, marked):
         session = open_session((folder / "encoder.onnx").read_bytes(), "encoder.onnx")
-        found = session.run(["ctc_log_probs"], feed)[0]
+        found = session.run(["ctc_log_probs"], dict(case.feed))[0]
         same = found.argmax(axis=2) == expected["ctc_log_probs"].argmax(axis=2)
         assert same[valid].mean() > 0.99
 

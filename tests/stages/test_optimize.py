@@ -11,7 +11,7 @@ from onnx_ir.passes import InPlacePass, PassResult
 
 from asrpack.errors import ToolchainError
 from asrpack.graph import passes
-from asrpack.measure.compare import load_arrays, save_arrays
+from asrpack.measure.cases import load_cases, save_cases
 from asrpack.stages.optimize import Optimize
 from asrpack.stages.stage import Context
 from tests.stages.onnx_model import write_model
@@ -87,9 +87,9 @@ def test_a_pass_that_changes_numbers_is_found(inputs, tmp_path, monkeypatch):
 
 
 def test_graphs_that_were_wrong_before_any_pass_are_told_apart(inputs, tmp_path):
-    expected = load_arrays(inputs["expected"])
-    expected["encoder_out"][0, 0, 0] += 0.01
-    save_arrays(inputs["expected"], expected)
+    cases = load_cases(inputs["cases"])
+    cases[0].expected["encoder_out"][0, 0, 0] += 0.01
+    save_cases(inputs["cases"], cases)
     with pytest.raises(ToolchainError) as caught:
         optimize(inputs, tmp_path / "out")
     assert "before any pass" in caught.value.message
@@ -97,9 +97,9 @@ def test_graphs_that_were_wrong_before_any_pass_are_told_apart(inputs, tmp_path)
 
 
 def test_what_lies_past_an_utterances_end_does_not_matter(inputs, tmp_path):
-    expected = load_arrays(inputs["expected"])
-    expected["ctc_log_probs"][2, 2:] = 1e6
-    save_arrays(inputs["expected"], expected)
+    cases = load_cases(inputs["cases"])
+    cases[0].expected["ctc_log_probs"][2, 2:] = 1e6
+    save_cases(inputs["cases"], cases)
     optimize(inputs, tmp_path / "out")
 
 

@@ -13,19 +13,19 @@ import soundfile
 from asrpack.bundle.model import Cmvn, FbankSpec, ModelDescription
 from asrpack.errors import InputError
 from asrpack.runtime.audio import read_audio
-from asrpack.runtime.features import Fbank, apply_cmvn
+from asrpack.runtime.front_end import FrontEnd
 from asrpack.stages.probe import Probe
 from asrpack.stages.stage import Context
 
 ABOUT = ModelDescription(
     family="test",
-    fbank=FbankSpec(),
+    front_end=FbankSpec(),
     cmvn=Cmvn((10.0,) * 80, (0.5,) * 80),
     tokens=("<blank>", "<unk>", "a", "b", "<space>", "<eos>"),
     subsampling=4,
     right_context=6,
     max_frames=5000,
-    has_decoder=True,
+    graphs=("encoder", "decoder"),
 )
 LENGTHS = [8000, 1000, 16000, 4000, 12000, 2000]
 TEXTS = ["a b", "a", "ab?ba", " b  a ", "a", "bb"]
@@ -69,7 +69,7 @@ def test_holds_real_features_padded_with_zeros(manifest: Path) -> None:
     assert found["feats"].shape == (5, found["feat_lens"].max(), 80)
     for row, length, index in zip(found["feats"], found["feat_lens"], order, strict=True):
         samples = read_audio(manifest.parent / f"{index}.wav", 16000)
-        assert np.array_equal(row[:length], apply_cmvn(Fbank(ABOUT.fbank)(samples), ABOUT.cmvn))
+        assert np.array_equal(row[:length], FrontEnd(ABOUT.front_end, ABOUT.cmvn)(samples))
         assert not row[length:].any()
 
 

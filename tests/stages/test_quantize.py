@@ -8,8 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from asrpack.errors import InputError
-from asrpack.measure.compare import load_arrays
-from asrpack.measure.graph_outputs import graph_outputs, run_onnx
+from asrpack.measure.cases import load_cases, onnx_run
 from asrpack.stages.optimize import Optimize
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.stage import Context
@@ -81,11 +80,12 @@ def test_an_unknown_precision_is_an_error():
 @pytest.mark.parametrize(("precision", "tolerance"), [("int8", 0.2), ("fp16", 0.02)])
 def test_outputs_stay_close_and_fp32_and_files_valid(inputs, tmp_path, precision, tolerance):
     folder = quantize(inputs, tmp_path / "out", precision=precision)
-    expected = load_arrays(inputs["expected"])
-    found = graph_outputs(folder, load_arrays(inputs["probe"]), expected)
-    for name, values in expected.items():
-        assert found[name].dtype == values.dtype
-        assert np.abs(found[name] - values).mean() < tolerance
+    run = onnx_run(folder)
+    for case in load_cases(inputs["cases"]):
+        found = run(case.graph, case.feed)
+        for name, values in case.expected.items():
+            assert found[name].dtype == values.dtype
+            assert np.abs(found[name] - values).mean() < tolerance
     for path in folder.iterdir():
         graph = onnx.load(path)
         onnx.checker.check_model(graph, full_check=True)
@@ -100,7 +100,7 @@ def test_lengths_stay_exact(inputs, tmp_path, precision):
     folder = quantize(inputs, tmp_path / "out", precision=precision)
     lengths = np.array([2049, 4099, 16001])
     feed = {"feats": np.zeros((3, 1, 64), np.float32), "feat_lens": lengths}
-    found = run_onnx(folder / "encoder.onnx", feed, ["out_lens"])["out_lens"]
+    found = onnx_run(folder)("encoder", feed)["out_lens"]
     assert found.tolist() == lengths.tolist()
 
 

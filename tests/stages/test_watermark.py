@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from asrpack.bundle.keys import WATERMARK, armour
 from asrpack.errors import InputError, KeyFileError
-from asrpack.measure.graph_outputs import run_onnx
+from asrpack.measure.cases import onnx_run
 from asrpack.protect.watermark import ACCUSE_Z, detect
 from asrpack.stages import watermark as module
 from asrpack.stages.optimize import Optimize
@@ -183,7 +183,7 @@ def test_the_marked_model_still_runs(original, quantized, tmp_path):
         "feat_lens": np.array([5]),
     }
     names = ("encoder_out", "ctc_log_probs")
-    before = run_onnx(quantized["int8"] / "encoder.onnx", feed, names)
-    after = run_onnx(out / "onnx" / "encoder.onnx", feed, names)
+    before = onnx_run(quantized["int8"])("encoder", feed)
+    after = onnx_run(out / "onnx")("encoder", feed)
     for name in names:
         assert 0 < np.abs(before[name] - after[name]).max() < 0.5

@@ -1,0 +1,51 @@
+"""The networks that asrpack itself defines, by the family that a model description names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from asrpack.bundle.model import ModelDescription
+from asrpack.errors import InputError
+from asrpack.networks import u2_graphs
+from asrpack.networks.interface import GraphSpec
+from asrpack.networks.u2_spec import U2Spec
+
+
+def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
+    """The graphs of a model, ``encoder`` first.
+
+    Raises:
+        InputError: the family has no network here.
+    """
+    if description.family == "paddlespeech_u2":
+        return u2_graphs.graph_specs(U2Spec.from_dict(description.network))
+    raise _no_network(description.family)
+
+
+def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The Paddle layer of each graph, with these parameters, set for evaluation.
+
+    Args:
+        parameters: by the upstream names, float32, exactly those that the network has.
+
+    Raises:
+        InputError: the family has no network here.
+    """
+    if description.family == "paddlespeech_u2":
+        from asrpack.networks import u2
+
+        model = u2.build(U2Spec.from_dict(description.network), parameters)
+        return {"encoder": u2.EncoderGraph(model), "decoder": u2.DecoderGraph(model)}
+    raise _no_network(description.family)
+
+
+def _no_network(family: str) -> InputError:
+    return InputError(
+        f"there is no network of the family {family!r}",
+        code="model-description",
+        place="model.json",
+        remedy="run the import stage again with this version of asrpack",
+    )
