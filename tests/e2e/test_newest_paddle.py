@@ -1,4 +1,4 @@
-"""Paddle 3.3.1, on which PaddleSpeech cannot run, builds the quickstart; ``make test`` sets it up."""
+"""Paddle 3.3.1, on which PaddleSpeech cannot run, builds the quickstart."""
 
 from __future__ import annotations
 
