@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from asrpack.runtime.decoding.attention_rescoring import attention_rescoring
-from asrpack.runtime.decoding.ctc_greedy import ctc_greedy_search
-from asrpack.runtime.decoding.ctc_prefix_beam import Nbest, ctc_prefix_beam_search
+from asrpack.runtime.decoding.context_graph import ContextGraph
+from asrpack.runtime.decoding.ctc_greedy import GreedySearch, ctc_greedy_search
+from asrpack.runtime.decoding.ctc_prefix_beam import (
+    Nbest,
+    PrefixBeamSearch,
+    ctc_prefix_beam_search,
+)
 
-__all__ = ["Nbest", "attention_rescoring", "ctc_greedy_search", "ctc_prefix_beam_search"]
+__all__ = [
+    "ContextGraph",
+    "GreedySearch",
+    "Nbest",
+    "PrefixBeamSearch",
+    "attention_rescoring",
+    "ctc_greedy_search",
+    "ctc_prefix_beam_search",
+]
