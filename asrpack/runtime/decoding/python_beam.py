@@ -143,18 +143,18 @@ def _top_units(ctc_log_probs: NDArray[np.float32], count: int) -> Iterator[list[
     Units of exactly equal probability are taken in the order of their ids; PaddleSpeech leaves
     that order open.
     """
-    count = min(count, ctc_log_probs.shape[1])
-    ids = np.argpartition(-ctc_log_probs, count - 1, axis=1)[:, :count]
-    values = np.take_along_axis(ctc_log_probs, ids, axis=1)
-    # The partition takes any of those that equal the last one taken.
-    least = values.min(axis=1, keepdims=True)
-    for frame in np.flatnonzero((ctc_log_probs >= least).sum(axis=1) > count):
-        ids[frame] = np.argsort(-ctc_log_probs[frame], kind="stable")[:count]
-    ids.sort(axis=1)
-    values = np.take_along_axis(ctc_log_probs, ids, axis=1)
-    best_first = np.argsort(-values, axis=1, kind="stable")
-    ids = np.take_along_axis(ids, best_first, axis=1)
-    values = np.take_along_axis(values, best_first, axis=1)
+    frames, vocabulary = ctc_log_probs.shape
+    count = min(count, vocabulary)
+    # A value that `count` blocks of units reach, `count` units reach: few are left to sort.
+    width = max(1, vocabulary // (8 * count))
+    peaks = np.maximum.reduceat(ctc_log_probs, np.arange(0, vocabulary, width), axis=1)
+    bound = np.partition(peaks, -count, axis=1)[:, -count]
+    rows, ids = np.nonzero(ctc_log_probs >= bound[:, None])
+    values = ctc_log_probs[rows, ids]
+    best_first = np.lexsort((ids, -values, rows))
+    first = np.searchsorted(rows, np.arange(frames))
+    picked = best_first[first[:, None] + np.arange(count)]
+    ids, values = ids[picked], values[picked]
     for frame_ids, frame_values in zip(ids, values, strict=True):
         yield list(zip(frame_ids.tolist(), frame_values.tolist(), strict=True))
 
