@@ -170,7 +170,7 @@ class Recognizer:
             nbest = ctc_prefix_beam_search(log_probs, about.decode.beam_size, about.blank_id)
             units, score = nbest[0]
         if method == "attention_rescoring":
-            units, score = attention_rescoring(
+            ((units, score), *_) = attention_rescoring(
                 nbest,
                 lambda hyps, lengths: self._run_decoder(encoded, hyps, lengths),
                 ctc_weight=about.decode.ctc_weight,

@@ -63,7 +63,7 @@ def decode_with_ours(
         nbest = ctc_prefix_beam_search(outputs.ctc_log_probs, about.decode.beam_size)
         units = nbest[0][0]
     if method == "attention_rescoring":
-        units, _ = attention_rescoring(
+        ((units, _), *_) = attention_rescoring(
             nbest,
             lambda hyps, lens: oracle.decoder_log_probs(outputs.encoder_out, hyps, lens),
             ctc_weight=about.decode.ctc_weight,
