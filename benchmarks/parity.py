@@ -13,6 +13,7 @@ are also run chunk by chunk, 16 encoder frames each.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import subprocess
@@ -69,7 +70,11 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
     from benchmarks.stage_chain import run_until_optimized
 
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="asrpack-parity-") as folder:
+    # PaddleSpeech leaves logs where it runs.
+    with (
+        tempfile.TemporaryDirectory(prefix="asrpack-parity-") as folder,
+        contextlib.chdir(folder),
+    ):
         workspace = Path(folder)
         model = workspace / "model"
         write_model(model, tag.config, seed, sharpness=SHARPNESS)
