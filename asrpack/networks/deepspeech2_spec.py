@@ -84,7 +84,8 @@ class DeepSpeech2Spec:
 
     def to_dict(self) -> dict[str, Any]:
         """As it is kept in ``ModelDescription.network``."""
-        return asdict(self)
+        # A list: what JSON gives back is the same.
+        return {**asdict(self), "fc_layers_size_list": list(self.fc_layers_size_list)}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> DeepSpeech2Spec:
