@@ -44,7 +44,12 @@ class ConvolutionalSubsampling(nn.Layer):
         longest utterance of a batch: one that has seen padding. With these lengths a batch
         gives what each utterance gives alone.
         """
-        for kernel, stride in self.layers:
-            # Adding the stride first keeps the dividend positive: ONNX rounds towards zero.
-            frames = paddle.clip(frames + (stride - kernel), min=0) // stride
-        return frames
+        return subsampled_lengths(self.layers, frames)
+
+
+def subsampled_lengths(layers: tuple[tuple[int, int], ...], frames: paddle.Tensor) -> paddle.Tensor:
+    """Output frames of unpadded convolutions, each (kernel, stride); int64 (B,) to (B,)."""
+    for kernel, stride in layers:
+        # Adding the stride first keeps the dividend positive: ONNX rounds towards zero.
+        frames = paddle.clip(frames + (stride - kernel), min=0) // stride
+    return frames

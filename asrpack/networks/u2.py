@@ -10,6 +10,7 @@ from paddle import nn
 
 from asrpack.networks.conformer import ConformerEncoder
 from asrpack.networks.decoder import transformer_decoder
+from asrpack.networks.parameters import load
 from asrpack.networks.u2_spec import U2Spec
 
 
@@ -85,11 +86,5 @@ def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
     # A guard of its own makes the names in exported files the same, whatever was built before.
     with paddle.utils.unique_name.guard():
         model = U2(spec)
-    missing, unexpected = model.set_state_dict(dict(parameters))
-    if missing or unexpected:
-        raise ValueError(f"parameters missing: {missing}, unexpected: {unexpected}")
-    # PaddleSpeech's names go through to the ONNX file, where a recipe's `exclude` can use them.
-    for name, value in (*model.named_parameters(), *model.named_buffers()):
-        value.name = name
-    model.eval()
+    load(model, parameters)
     return model
