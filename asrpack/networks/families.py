@@ -38,7 +38,7 @@ def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) 
         from asrpack.networks import u2
 
         model = u2.build(U2Spec.from_dict(description.network), parameters)
-        return {"encoder": u2.EncoderGraph(model), "decoder": u2.DecoderGraph(model)}
+        return {"encoder": u2.EncoderGraph(model), "decoder": u2.decoder_graph(model)}
     raise _no_network(description.family)
 
 

@@ -18,14 +18,14 @@ def graph_specs(spec: U2Spec) -> tuple[GraphSpec, ...]:
             integers("out_lens", "B"),
         ),
     )
-    decoder = GraphSpec(
-        "decoder",
-        (
-            floats("encoder_out", "N", "T_out", size),
-            integers("encoder_lens", "N"),
-            integers("hyps_in", "N", "L"),
-            integers("hyps_lens", "N"),
-        ),
-        (floats("decoder_log_probs", "N", "L", vocab_size, length="hyps_lens"),),
-    )
-    return encoder, decoder
+    inputs = [
+        floats("encoder_out", "N", "T_out", size),
+        integers("encoder_lens", "N"),
+        integers("hyps_in", "N", "L"),
+        integers("hyps_lens", "N"),
+    ]
+    outputs = [floats("decoder_log_probs", "N", "L", vocab_size, length="hyps_lens")]
+    if spec.decoder.r_num_blocks:
+        inputs.append(integers("r_hyps_in", "N", "L"))
+        outputs.append(floats("r_decoder_log_probs", "N", "L", vocab_size, length="hyps_lens"))
+    return encoder, GraphSpec("decoder", tuple(inputs), tuple(outputs))
