@@ -219,13 +219,11 @@ class Recognizer:
         encoder_out = encoded.encoder_out
         assert self._decoder is not None and encoder_out is not None  # see check_method
         count = len(hyps_in)
-        log_probs: NDArray[np.float32] = self._decoder.run(
-            DECODER_OUTPUTS,
-            {
-                "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
-                "encoder_lens": np.full(count, len(encoder_out), np.int64),
-                "hyps_in": hyps_in,
-                "hyps_lens": lens,
-            },
-        )[0]
+        feed = {
+            "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
+            "encoder_lens": np.full(count, len(encoder_out), np.int64),
+            "hyps_in": hyps_in,
+            "hyps_lens": lens,
+        }
+        log_probs: NDArray[np.float32] = self._decoder.run(DECODER_OUTPUTS, feed)[0]
         return log_probs
