@@ -9,9 +9,13 @@ float32 and float16.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import paddle
 from paddle import nn
+
+if TYPE_CHECKING:
+    from asrpack.networks.history import History
 
 MASKED = -1e4
 
@@ -55,12 +59,18 @@ class MultiHeadedAttention(nn.Layer):
         return self.linear_out(mixed.reshape([0, 0, self.heads * self.head_size]))
 
     def forward(
-        self, query: paddle.Tensor, memory: paddle.Tensor, bias: paddle.Tensor
+        self,
+        query: paddle.Tensor,
+        memory: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends from ``query`` (B, T1, size) to ``memory`` (B, T2, size)."""
+        """Attends from ``query`` (B, T1, size) to the history and ``memory`` (B, T2, size)."""
         q = self.split(self.linear_q(query))
         k = self.split(self.linear_k(memory))
         v = self.split(self.linear_v(memory))
+        if history is not None:
+            k, v = history.extend(k, v)
         return self.attend(paddle.matmul(q, k, transpose_y=True), v, bias)
 
 
@@ -77,12 +87,21 @@ class RelPositionMultiHeadedAttention(MultiHeadedAttention):
         self.pos_bias_v = self.create_parameter(shape=[heads, self.head_size])
 
     def forward(  # type: ignore[override]
-        self, x: paddle.Tensor, positions: paddle.Tensor, bias: paddle.Tensor
+        self,
+        x: paddle.Tensor,
+        positions: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends within ``x`` (B, T, size) given ``positions`` (1, T, size)."""
+        """Attends within the history and ``x`` (B, T, size).
+
+        ``positions`` are those of all that is attended to: (1 or B, C + T, size).
+        """
         q = self.split(self.linear_q(x))
         k = self.split(self.linear_k(x))
         v = self.split(self.linear_v(x))
+        if history is not None:
+            k, v = history.extend(k, v)
         p = self.split(self.linear_pos(positions))
         content = paddle.matmul(q + self.pos_bias_u.unsqueeze(1), k, transpose_y=True)
         position = paddle.matmul(q + self.pos_bias_v.unsqueeze(1), p, transpose_y=True)

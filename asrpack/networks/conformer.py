@@ -1,4 +1,6 @@
-"""Conformer encoder, full context, traceable; after PaddleSpeech 1.5.0's ``encoder.py``.
+"""Conformer encoder, traceable, over whole recordings or chunks.
+
+After PaddleSpeech 1.5.0's ``encoder.py``.
 
 Parameter names are PaddleSpeech's. Dropout is left out: this network is only evaluated.
 """
@@ -13,6 +15,7 @@ from asrpack.networks.attention import (
     RelPositionMultiHeadedAttention,
     score_bias,
 )
+from asrpack.networks.history import History, visible_bias
 from asrpack.networks.modules import FeedForward, PositionalEncoding, activate, layer_norm
 from asrpack.networks.subsampling import ConvolutionalSubsampling
 from asrpack.networks.u2_spec import EncoderSpec
@@ -56,10 +59,14 @@ class ConvolutionModule(nn.Layer):
         )
         self.pointwise_conv2 = nn.Conv1D(in_channels=size, out_channels=size, kernel_size=1)
 
-    def forward(self, x: paddle.Tensor, valid: paddle.Tensor) -> paddle.Tensor:
+    def forward(
+        self, x: paddle.Tensor, valid: paddle.Tensor, history: History | None = None
+    ) -> paddle.Tensor:
         """Convolves ``x`` (B, T, size); ``valid`` (B, 1, T) is 1.0 on frames, 0.0 on padding."""
         x = x.transpose([0, 2, 1]) * valid
-        if self.causal:
+        if self.causal and history is not None:
+            x = history.pad(x)
+        elif self.causal:
             # Padded before the gate, as PaddleSpeech does: what the depthwise convolution sees
             # on the left is the gated bias, not zero.
             x = nn.functional.pad(x, pad=[self.left, 0], value=0.0, data_format="NCL")
@@ -109,14 +116,16 @@ class ConformerBlock(nn.Layer):
         positions: paddle.Tensor,
         bias: paddle.Tensor,
         valid: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
         """One block over (B, T, size).
 
         Args:
             x: (B, T, size).
-            positions: rows of the positional table (1, T, size).
-            bias: added to attention scores (B, 1, 1, T).
+            positions: rows of the positional table (1 or B, C + T, size).
+            bias: added to attention scores (B, 1, 1, C + T).
             valid: 1.0 on frames, 0.0 on padding (B, 1, T).
+            history: of C frames, where the encoder streams.
         """
         if self.macaron:
             y = self.norm_ff_macaron(x) if self.normalize_before else x
@@ -124,7 +133,7 @@ class ConformerBlock(nn.Layer):
             x = x if self.normalize_before else self.norm_ff_macaron(x)
 
         y = self.norm_mha(x) if self.normalize_before else x
-        seen = self.self_attn(y, positions if self.relative else y, bias)
+        seen = self.self_attn(y, positions if self.relative else y, bias, history)
         if self.concat_after:
             seen = self.concat_linear(paddle.concat([y, seen], axis=-1))
         x = x + seen
@@ -132,7 +141,7 @@ class ConformerBlock(nn.Layer):
 
         if self.convolves:
             y = self.norm_conv(x) if self.normalize_before else x
-            x = x + self.conv_module(y, valid)
+            x = x + self.conv_module(y, valid, history)
             x = x if self.normalize_before else self.norm_conv(x)
 
         y = self.norm_ff(x) if self.normalize_before else x
@@ -142,7 +151,7 @@ class ConformerBlock(nn.Layer):
 
 
 class ConformerEncoder(nn.Layer):
-    """Features to hidden states, every frame seeing the whole utterance."""
+    """Features to hidden states: a frame sees the whole utterance, or its chunk and the history."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
@@ -176,3 +185,52 @@ class ConformerEncoder(nn.Layer):
         for block in self.encoders:
             x = block(x, positions, bias, valid)
         return self.after_norm(x) if self.normalize_before else x, out_lens
+
+    def forward_chunk(
+        self,
+        feats: paddle.Tensor,
+        feat_lens: paddle.Tensor,
+        offset: paddle.Tensor,
+        cache_lens: paddle.Tensor,
+        att_cache: paddle.Tensor,
+        cnn_cache: paddle.Tensor | None,
+    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, paddle.Tensor | None]:
+        """Encodes a chunk of every stream of a padded batch.
+
+        Args:
+            feats: (B, T, input_dim) float32; what lies past ``feat_lens`` does not matter.
+            feat_lens: (B,) int64.
+            offset: frames of each stream before this chunk (B,) int64.
+            cache_lens: how many of them ``att_cache`` holds (B,) int64.
+            att_cache: keys and values (blocks, B, heads, C, 2 * head_size), right-aligned.
+            cnn_cache: what each convolution saw last (blocks, B, size, kernel - 1), or None
+                where none looks back.
+
+        Returns:
+            Hidden states (B, T', output_size), their lengths (B,) int64, the keys and values of
+            these frames (blocks, B, heads, T', 2 * head_size), and the next ``cnn_cache``.
+        """
+        out_lens = self.embed.lengths(feat_lens)
+        x, _ = self.positions(self.embed(self.global_cmvn(feats)))
+        cached = paddle.arange(-att_cache.shape[3], 0, dtype="int64")
+        steps = paddle.arange(x.shape[1], dtype="int64")
+        frames = steps.unsqueeze(0) < out_lens.unsqueeze(1)
+        seen = steps if self.adds_positions else paddle.concat([cached, steps])
+        positions = self.positions.rows(offset.unsqueeze(1) + seen.unsqueeze(0))
+        if self.adds_positions:
+            x = x + positions
+        bias = visible_bias(cached, cache_lens, frames)
+        valid = frames.astype("float32").unsqueeze(1)
+        # Not indexed: Paddle Inference's kernels lose an axis of an indexed tensor without elements.
+        keys_values = paddle.unbind(att_cache)
+        convolved = [None] * len(keys_values) if cnn_cache is None else paddle.unbind(cnn_cache)
+        histories = []
+        for index, block in enumerate(self.encoders):
+            histories.append(History(keys_values[index], convolved[index], out_lens))
+            x = block(x, positions, bias, valid, histories[-1])
+        x = self.after_norm(x) if self.normalize_before else x
+        next_att_cache = paddle.stack([history.next_keys_values for history in histories])
+        if cnn_cache is None:
+            return x, out_lens, next_att_cache, None
+        next_cnn_cache = paddle.stack([history.next_convolved for history in histories])
+        return x, out_lens, next_att_cache, next_cnn_cache

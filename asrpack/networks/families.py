@@ -21,7 +21,8 @@ def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
         InputError: the family has no network here.
     """
     if description.family == "paddlespeech_u2":
-        return u2_graphs.graph_specs(U2Spec.from_dict(description.network))
+        streaming = description.streaming is not None
+        return u2_graphs.graph_specs(U2Spec.from_dict(description.network), streaming)
     raise _no_network(description.family)
 
 
@@ -38,7 +39,8 @@ def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) 
         from asrpack.networks import u2
 
         model = u2.build(U2Spec.from_dict(description.network), parameters)
-        return {"encoder": u2.EncoderGraph(model), "decoder": u2.DecoderGraph(model)}
+        encoder = u2.EncoderGraph if description.streaming is None else u2.StreamingEncoderGraph
+        return {"encoder": encoder(model), "decoder": u2.DecoderGraph(model)}
     raise _no_network(description.family)
 
 

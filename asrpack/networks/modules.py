@@ -64,3 +64,8 @@ class PositionalEncoding(nn.Layer):
     def forward(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Scales ``x`` (B, T, size); gives it and the table's first T rows (1, T, size)."""
         return x * self.scale, self.pe[:, : x.shape[1]]
+
+    def rows(self, index: paddle.Tensor) -> paddle.Tensor:
+        """The table's rows (B, N, size) for ``index`` (B, N); past its ends, those at its ends."""
+        table = self.pe[0]
+        return nn.functional.embedding(paddle.clip(index, 0, table.shape[0] - 1), table)
