@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,7 +140,38 @@ class Recognizer:
         feed = {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)}
         if (streaming := self.description.streaming) is not None:
             feed |= EncoderState.start(streaming).feed(streaming)
-        ctc_log_probs, *encoder_out = self._encoder.run(self._encoder_outputs, feed)
+        return self._encoded(self._encoder.run(self._encoder_outputs, feed))
+
+    def encode_chunk(
+        self, feats: NDArray[np.float32], state: EncoderState
+    ) -> tuple[Encoded, EncoderState]:
+        """Runs the encoder over one chunk of a recording.
+
+        Args:
+            feats: shape (T, D), normalised, more than the right context; see
+                :class:`asrpack.bundle.model.Streaming` for T.
+            state: of the chunk before.
+
+        Returns:
+            The chunk's result, and the state for the next one.
+
+        Raises:
+            ToolchainError: the network's output is not a number.
+        """
+        streaming = self.description.streaming
+        assert streaming is not None
+        names = (*self._encoder_outputs, "out_lens")
+        names += tuple(f"next_{item.name}" for item in streaming.states)
+        feed = {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)}
+        values = self._encoder.run(names, feed | state.feed(streaming))
+        outputs = dict(zip(names, values, strict=True))
+        frames = int(outputs["out_lens"][0])
+        encoded = self._encoded([outputs[name][:, :frames] for name in self._encoder_outputs])
+        return encoded, state.next(streaming, outputs, frames)
+
+    @staticmethod
+    def _encoded(outputs: Sequence[NDArray[np.float32]]) -> Encoded:
+        ctc_log_probs, *encoder_out = outputs
         if np.isnan(ctc_log_probs).any():
             raise ToolchainError(
                 "the network's output is not a number",
