@@ -132,8 +132,13 @@ class PaddleSpeech:
         *,
         beam_size: int | None = None,
         ctc_weight: float | None = None,
+        chunks: tuple[int, int] | None = None,
     ) -> str:
-        """Text by one of PaddleSpeech's methods; options it is not given come from the model."""
+        """Text by one of PaddleSpeech's methods; options it is not given come from the model.
+
+        Args:
+            chunks: chunk size and left chunks, to run the encoder chunk by chunk.
+        """
         config = self.decode_config
         texts, _ = self._model.decode(
             *self._batch(features),
@@ -141,9 +146,11 @@ class PaddleSpeech:
             decoding_method=method,
             beam_size=config.beam_size if beam_size is None else beam_size,
             ctc_weight=config.ctc_weight if ctc_weight is None else ctc_weight,
-            decoding_chunk_size=config.decoding_chunk_size,
-            num_decoding_left_chunks=config.num_decoding_left_chunks,
-            simulate_streaming=config.simulate_streaming,
+            decoding_chunk_size=config.decoding_chunk_size if chunks is None else chunks[0],
+            num_decoding_left_chunks=(
+                config.num_decoding_left_chunks if chunks is None else chunks[1]
+            ),
+            simulate_streaming=config.simulate_streaming if chunks is None else True,
         )
         return str(texts[0])
 

@@ -221,7 +221,7 @@ class ConformerEncoder(nn.Layer):
             x = x + positions
         bias = visible_bias(cached, cache_lens, frames)
         valid = frames.astype("float32").unsqueeze(1)
-        # Not indexed: Paddle Inference's kernels lose an axis of an indexed tensor without elements.
+        # Not indexed: where it has no elements, Paddle Inference would keep the axis.
         keys_values = paddle.unbind(att_cache)
         convolved = [None] * len(keys_values) if cnn_cache is None else paddle.unbind(cnn_cache)
         histories = []

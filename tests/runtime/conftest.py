@@ -22,6 +22,7 @@ from asrpack.protect.keys import generate, write_key_pair
 from asrpack.protect.sign import sign_tree
 from asrpack.recipe.manifest import Utterance, read_manifest
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.streaming import StreamingRecognizer
 from asrpack.stages.convert import Convert
 from asrpack.stages.export import Export
 from asrpack.stages.import_ import Import
@@ -132,7 +133,26 @@ def utterances(quickstart: Path) -> dict[str, Utterance]:
 @pytest.fixture(scope="session")
 def graphs(imported: Path, quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``encoder.onnx`` and ``decoder.onnx`` of the quickstart model, as a build converts them."""
-    folder = tmp_path_factory.mktemp("graphs")
+    return convert(imported, quickstart, tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.fixture(scope="session")
+def streaming_recognizer(
+    quickstart: Path, tmp_path_factory: pytest.TempPathFactory
+) -> StreamingRecognizer:
+    """The quickstart model as a recipe with ``streaming: {}`` has it converted."""
+    folder = tmp_path_factory.mktemp("streaming")
+    (folder / "import").mkdir()
+    params = Import.Params.model_validate({"streaming": True})
+    Import().run(params, {"model": quickstart / MODEL}, folder / "import", Context())
+    graphs = convert(folder / "import", quickstart, folder)
+    return StreamingRecognizer(
+        load(ModelDescription.read(folder / "import" / "model.json"), graphs)
+    )
+
+
+def convert(imported: Path, quickstart: Path, folder: Path) -> Path:
+    """The folder of the converted graphs."""
     (folder / "probe").mkdir()
     inputs = {
         "description": imported / "model.json",
@@ -152,6 +172,11 @@ def graphs(imported: Path, quickstart: Path, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def recognizer(description: ModelDescription, graphs: Path) -> Recognizer:
     """The quickstart model on the runtime that ships."""
+    return load(description, graphs)
+
+
+def load(description: ModelDescription, graphs: Path) -> Recognizer:
+    """On one thread."""
     return Recognizer(
         description,
         {name: (graphs / f"{name}.onnx").read_bytes() for name in description.graphs},
