@@ -83,13 +83,16 @@ def configuration(
     }  # fmt: skip
 
 
-def write_model(directory: Path, config: Mapping[str, Any], seed: int = 0) -> U2Spec:
+def write_model(
+    directory: Path, config: Mapping[str, Any], seed: int = 0, *, sharpness: float = 1.0
+) -> U2Spec:
     """Writes ``model.yaml``, vocabulary, CMVN and ``exp/conformer/checkpoints/avg_1.pdparams``.
 
     Args:
         directory: made if it is not there.
         config: as :func:`configuration` gives it.
         seed: same seed, same weights.
+        sharpness: factor of the output layers' weights; at 1 all units are about equally likely.
     """
     checkpoints = directory / "exp/conformer/checkpoints"
     vocabulary = directory / "data/lang_char/vocab.txt"
@@ -99,15 +102,36 @@ def write_model(directory: Path, config: Mapping[str, Any], seed: int = 0) -> U2
     yaml.default_flow_style = False
     with (directory / "model.yaml").open("w", encoding="utf-8") as stream:
         yaml.dump(dict(config), stream)
-    characters = [chr(FIRST_CHARACTER + index) for index in range(config["output_dim"] - 3)]
-    tokens = ["<blank>", "<unk>", *characters, "<eos>"]
+    units = [chr(FIRST_CHARACTER + index) for index in range(config["output_dim"] - 3)]
+    if config["unit_type"] == "spm":
+        # Every third one starts a word.
+        units = [unit if index % 3 else f"\u2581{unit}" for index, unit in enumerate(units)]
+        write_sentencepiece(directory / f"{config['spm_model_prefix']}.model", units)
+    tokens = ["<blank>", "<unk>", *units, "<eos>"]
     vocabulary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
     (directory / "data/mean_std.json").write_text(json.dumps(_statistics(config["input_dim"])))
     spec = read_spec(Document.read(directory / "model.yaml"))
     weights = random_weights(expected_parameters(spec), seed)
+    for name in weights:
+        if name.endswith(("ctc_lo.weight", "output_layer.weight")):
+            weights[name] *= np.float32(sharpness)
     with (checkpoints / "avg_1.pdparams").open("wb") as stream:
         pickle.dump(weights, stream, protocol=4)
     return spec
+
+
+def write_sentencepiece(path: Path, pieces: list[str]) -> None:
+    """A sentencepiece model of these pieces, which PaddleSpeech joins texts with."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto()
+    for kind, piece in (("UNKNOWN", "<unk>"), ("CONTROL", "<s>"), ("CONTROL", "</s>")):
+        kinds = sentencepiece_model_pb2.ModelProto.SentencePiece.Type
+        model.pieces.add(piece=piece, type=kinds.Value(kind))
+    for index, piece in enumerate(pieces):
+        model.pieces.add(piece=piece, score=-float(index))
+    model.normalizer_spec.name = "identity"
+    path.write_bytes(model.SerializeToString())
 
 
 def random_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ from asrpack.frontends.model_directory import (
 from asrpack.frontends.paddlespeech_config import Document, Section
 from asrpack.frontends.paddlespeech_features import read_front_end
 from asrpack.frontends.paddlespeech_streaming import can_stream, read_streaming
-from asrpack.frontends.paddlespeech_vocabulary import read_vocabulary
+from asrpack.frontends.paddlespeech_vocabulary import read_unit_type, read_vocabulary
 from asrpack.frontends.pdparams import read_pdparams
 from asrpack.frontends.problems import Problems, did_you_mean
 from asrpack.frontends.recognised import Recognised
@@ -102,10 +102,13 @@ def read(
     parameters: dict[str, np.ndarray] = {}
     front_end: tuple[FbankSpec, Cmvn | None] | None = None
     tokens: tuple[str, ...] = ()
+    unit_type = ""
     decode = DecodeDefaults()
     chunks: Streaming | None = None
     with problems.gather():
         spec = read_spec(config)
+    with problems.gather():
+        unit_type = read_unit_type(config)
     if spec is not None:
         with problems.gather():
             tokens = read_vocabulary(config, spec.vocab_size)
@@ -130,6 +133,7 @@ def read(
         front_end=fbank,
         cmvn=cmvn,
         tokens=tokens,
+        unit_type=unit_type,
         graphs=("encoder", "decoder"),
         subsampling=subsampling.factor,
         right_context=subsampling.right_context,

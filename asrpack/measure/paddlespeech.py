@@ -103,10 +103,14 @@ class PaddleSpeech:
         features: NDArray[np.float64] = self._preprocess(samples, train=False)
         return features.astype(np.float32)
 
-    def outputs(self, features: NDArray[np.float32]) -> Outputs:
-        """Encoder output and CTC log-probabilities of one utterance, shape (T, D)."""
+    def outputs(
+        self, features: NDArray[np.float32], *, chunk_size: int = -1, left_chunks: int = -1
+    ) -> Outputs:
+        """Encoder output and CTC log-probabilities of one utterance; options as :meth:`decode`."""
         with self._paddle.no_grad():
-            encoder_out, _ = self._model._forward_encoder(*self._batch(features))
+            encoder_out, _ = self._model._forward_encoder(
+                *self._batch(features), chunk_size, left_chunks, chunk_size > 0
+            )
             log_probs = self._model.ctc.log_softmax(encoder_out)
         return Outputs(encoder_out[0].numpy(), log_probs[0].numpy())
 
@@ -132,12 +136,18 @@ class PaddleSpeech:
         *,
         beam_size: int | None = None,
         ctc_weight: float | None = None,
-        chunks: tuple[int, int] | None = None,
+        reverse_weight: float = 0.0,
+        chunk_size: int = -1,
+        left_chunks: int = -1,
     ) -> str:
         """Text by one of PaddleSpeech's methods; options it is not given come from the model.
 
         Args:
-            chunks: chunk size and left chunks, to run the encoder chunk by chunk.
+            features: shape (T, D).
+            reverse_weight: of the right-to-left decoder; PaddleSpeech's command line leaves it 0.
+            chunk_size: encoder frames of a chunk where the encoder runs chunk by chunk
+                (``simulate_streaming``); below 0 it sees the whole recording.
+            left_chunks: of history, below 0 for all.
         """
         config = self.decode_config
         texts, _ = self._model.decode(
@@ -146,11 +156,10 @@ class PaddleSpeech:
             decoding_method=method,
             beam_size=config.beam_size if beam_size is None else beam_size,
             ctc_weight=config.ctc_weight if ctc_weight is None else ctc_weight,
-            decoding_chunk_size=config.decoding_chunk_size if chunks is None else chunks[0],
-            num_decoding_left_chunks=(
-                config.num_decoding_left_chunks if chunks is None else chunks[1]
-            ),
-            simulate_streaming=config.simulate_streaming if chunks is None else True,
+            decoding_chunk_size=chunk_size,
+            num_decoding_left_chunks=left_chunks,
+            simulate_streaming=chunk_size > 0,
+            reverse_weight=reverse_weight,
         )
         return str(texts[0])
 

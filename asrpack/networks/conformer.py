@@ -42,7 +42,6 @@ class ConvolutionModule(nn.Layer):
         size, kernel = spec.output_size, spec.cnn_module_kernel
         self.activation = spec.activation_type
         self.causal = spec.causal
-        self.left = kernel - 1
         self.normalizes_layers = spec.cnn_module_norm == "layer_norm"
         self.pointwise_conv1 = nn.Conv1D(in_channels=size, out_channels=2 * size, kernel_size=1)
         self.depthwise_conv = nn.Conv1D(
@@ -52,6 +51,7 @@ class ConvolutionModule(nn.Layer):
             padding=0 if spec.causal else (kernel - 1) // 2,
             groups=size,
         )
+        self.register_buffer("left", paddle.zeros(shape=[1, 1, kernel - 1]), persistable=False)
         self.norm = (
             nn.LayerNorm(normalized_shape=size, epsilon=1e-5)
             if self.normalizes_layers
@@ -68,8 +68,9 @@ class ConvolutionModule(nn.Layer):
             x = history.pad(x)
         elif self.causal:
             # Padded before the gate, as PaddleSpeech does: what the depthwise convolution sees
-            # on the left is the gated bias, not zero.
-            x = nn.functional.pad(x, pad=[self.left, 0], value=0.0, data_format="NCL")
+            # on the left is the gated bias, not zero. A product and not a pad: of the pads that
+            # Paddle 3.3 saves, paddle2onnx 2.1 reads the value from where there is none.
+            x = paddle.concat([x[:, :, :1] * self.left, x], axis=2)
         x = nn.functional.glu(self.pointwise_conv1(x), axis=1)
         if not self.causal:
             # The bias has made padding non-zero again, and this convolution looks ahead.

@@ -32,6 +32,7 @@ class Import(Stage):
     """
 
     name: ClassVar[str] = "import"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("model.json", "params.npz")
     tools: ClassVar[tuple[str, ...]] = ("numpy", "ruamel.yaml")
     Params: ClassVar[type[stage.Params]] = ImportParams

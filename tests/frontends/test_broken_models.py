@@ -165,7 +165,7 @@ CASES = [
          "model.yaml", "decode.beam_size is 'ten'"),
     Case("decoding method", config(decode__decoding_method="ctc_beam_search"),
          "unsupported-model", "model.yaml", "'ctc_beam_search'"),
-    Case("units", config(unit_type="spm"), "unsupported-units", "model.yaml", "'spm'"),
+    Case("units", config(unit_type="bpe"), "unsupported-units", "model.yaml", "'bpe'"),
     Case("vocabulary missing", gone(VOCABULARY), "vocabulary-unreadable", VOCABULARY, "No such"),
     Case("vocabulary empty", text(VOCABULARY, ""), "vocabulary-empty", VOCABULARY, "empty"),
     Case("vocabulary short", text(VOCABULARY, "<blank>\na\n<eos>\n"), "vocabulary-size",
