@@ -124,7 +124,7 @@ class Stream:
         """
         self._check_open()
         self._run_chunks(self._recognizer.description.right_context + 1)
-        last = self._end_utterance()
+        last = self._end_utterance(self._received)
         self._finished = True
         if not self.segments:
             return last
@@ -138,14 +138,13 @@ class Stream:
             at += self._stride
             self._taken += self._stride
             if self._utterance.ended():
-                self._end_utterance()
+                self._end_utterance(self._taken * self._shift)
         self._waiting = self._waiting[at:].copy()
 
-    def _end_utterance(self) -> Hypothesis:
+    def _end_utterance(self, end: int) -> Hypothesis:
+        """``end``: where its audio ends, in samples of the stream."""
         hypothesis = self._utterance.final()
         if hypothesis.text:
-            # The last chunk may be shorter than the others.
-            end = min(self._taken * self._shift, self._received)
             start = self._utterance.start * self._shift
             rate = self._recognizer.description.sample_rate
             self.segments.append(Segment(hypothesis, start / rate, end / rate))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,18 @@ class Sealed:
 @pytest.fixture(scope="session")
 def sealed_once(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     """A bundle of the tiny model with the whole runtime in it. Do not change it: ``sealed``."""
-    folder = tmp_path_factory.mktemp("sealed")
+    return seal(tmp_path_factory.mktemp("sealed"), tiny.describe(), tiny.graphs())
+
+
+@pytest.fixture(scope="session")
+def streaming_sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """A bundle of the tiny model that streams. Do not change it."""
+    folder = tmp_path_factory.mktemp("sealed-streaming")
+    return seal(folder, tiny.describe_streaming(), tiny.streaming_graphs())
+
+
+def seal(folder: Path, description: ModelDescription, graphs: Mapping[str, bytes]) -> Sealed:
+    """Encrypts and signs a model with the whole runtime around it."""
     bundle, keys = folder / "bundle", folder
     vendor, _ = write_key_pair(generate("signing"), keys / "vendor.pem")
     customer, _ = write_key_pair(generate("recipient"), keys / "acme.pem")
@@ -65,9 +76,8 @@ def sealed_once(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     public = read_key((keys / "acme.pub").read_bytes(), "acme.pub")
     encrypt_files(
         {
-            "encoder.onnx": tiny.encoder(),
-            "decoder.onnx": tiny.decoder(),
-            "model.json": tiny.describe().to_json().encode(),
+            **{f"{name}.onnx": graph for name, graph in graphs.items()},
+            "model.json": description.to_json().encode(),
         },
         [public],
         vendor.public_bytes,
