@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asrpack.bundle.model import Streaming
 from asrpack.errors import InputError
+from asrpack.frontends.model_directory import DEFAULT_ENCODER
 from asrpack.frontends.paddlespeech_config import Document, Section
 from asrpack.networks.u2_graphs import streaming_states
 from asrpack.networks.u2_spec import U2Spec
@@ -18,14 +19,21 @@ def streaming_fault(config: Document) -> InputError | None:
     It must have been trained with chunks, and its convolutions must not look ahead: PaddleSpeech
     cannot run others chunk by chunk, either.
     """
+    kind = config.values.get("encoder", DEFAULT_ENCODER)
+    if kind == "squeezeformer":
+        return _fault(config, ("encoder",), "PaddleSpeech has no squeezeformer that does")
     encoder = Section(config, ("encoder_conf",), config.values.get("encoder_conf"))
     if not encoder.boolean("use_dynamic_chunk", False):
         return _fault(
-            config, "use_dynamic_chunk", "it was trained without chunks (use_dynamic_chunk)"
+            config,
+            ("encoder_conf", "use_dynamic_chunk"),
+            "it was not trained with chunks of every size (use_dynamic_chunk)",
         )
-    convolves = encoder.boolean("use_cnn_module", True)
+    convolves = kind == "conformer" and encoder.boolean("use_cnn_module", True)
     if convolves and not encoder.boolean("causal", False):
-        return _fault(config, "causal", "its convolutions look ahead (causal is not true)")
+        return _fault(
+            config, ("encoder_conf", "causal"), "its convolutions look ahead (causal is not true)"
+        )
     return None
 
 
@@ -57,9 +65,9 @@ def read_streaming(config: Document, spec: U2Spec) -> Streaming:
     )
 
 
-def _fault(config: Document, field: str, why: str) -> InputError:
+def _fault(config: Document, keys: tuple[str, ...], why: str) -> InputError:
     return config.error(
-        ("encoder_conf", field),
+        keys,
         f"the recipe asks for streaming, and this model cannot stream: {why}",
         code="not-streaming",
         remedy="take `streaming` out of the recipe, or choose a model that was trained to stream",

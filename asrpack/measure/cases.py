@@ -16,6 +16,7 @@ from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError
 from asrpack.measure.compare import Difference, compare, load_arrays, save_arrays
 from asrpack.networks.interface import GraphSpec
+from asrpack.runtime.decoding.attention_rescoring import reversed_input
 from asrpack.runtime.states import EncoderState
 
 Arrays = Mapping[str, np.ndarray]
@@ -72,6 +73,8 @@ def make_cases(
         # The same encoder states feed the decoder of every step, so that it is judged by itself.
         given = {**probe, **encoded, "encoder_lens": encoded["out_lens"]}
         spec = by_name["decoder"]
+        eos_id = description.eos_id % len(description.tokens)
+        given["r_hyps_in"] = reversed_input(probe["hyps_in"], probe["hyps_lens"], eos_id=eos_id)
         cases.append(_case(spec, "", {item.name: given[item.name] for item in spec.inputs}, run))
     return cases
 

@@ -107,7 +107,7 @@ class TransformerDecoder(nn.Layer):
 
 
 class BiTransformerDecoder(nn.Layer):
-    """The two decoders of U2++ (arXiv 2106.05642), of which the left-to-right one is run."""
+    """The two decoders of U2++ (arXiv 2106.05642)."""
 
     def __init__(self, spec: DecoderSpec, size: int, vocab_size: int) -> None:
         super().__init__()
@@ -120,9 +120,18 @@ class BiTransformerDecoder(nn.Layer):
         encoder_lens: paddle.Tensor,
         hyps_in: paddle.Tensor,
         hyps_lens: paddle.Tensor,
-    ) -> paddle.Tensor:
-        """Logits of the left-to-right decoder; see :meth:`TransformerDecoder.forward`."""
-        return self.left_decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
+        r_hyps_in: paddle.Tensor,
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Logits of both; see :meth:`TransformerDecoder.forward`.
+
+        Args:
+            r_hyps_in: (N, L) int64: what ``hyps_in`` holds, each hypothesis from its end: sos,
+                the units in reverse, eos as padding.
+        """
+        return (
+            self.left_decoder(encoder_out, encoder_lens, hyps_in, hyps_lens),
+            self.right_decoder(encoder_out, encoder_lens, r_hyps_in, hyps_lens),
+        )
 
 
 def transformer_decoder(spec: DecoderSpec, size: int, vocab_size: int) -> nn.Layer:

@@ -40,7 +40,7 @@ def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) 
 
         model = u2.build(U2Spec.from_dict(description.network), parameters)
         encoder = u2.EncoderGraph if description.streaming is None else u2.StreamingEncoderGraph
-        return {"encoder": encoder(model), "decoder": u2.DecoderGraph(model)}
+        return {"encoder": encoder(model), "decoder": u2.decoder_graph(model)}
     raise _no_network(description.family)
 
 

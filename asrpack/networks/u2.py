@@ -8,9 +8,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from asrpack.networks.conformer import ConformerEncoder
-from asrpack.networks.decoder import transformer_decoder
-from asrpack.networks.u2_spec import U2Spec
+from asrpack.networks.decoder import BiTransformerDecoder, transformer_decoder
+from asrpack.networks.encoder import Encoder
+from asrpack.networks.squeezeformer import SqueezeformerEncoder
+from asrpack.networks.squeezeformer_spec import SqueezeformerSpec
+from asrpack.networks.u2_spec import EncoderSpec, U2Spec, unused_parameters
 
 
 class CtcHead(nn.Layer):
@@ -26,14 +28,20 @@ class CtcHead(nn.Layer):
 
 
 class U2(nn.Layer):
-    """All parameters of PaddleSpeech's ``U2Model``, by the same names."""
+    """The parameters that PaddleSpeech's ``U2Model`` computes with, by the same names."""
 
     def __init__(self, spec: U2Spec) -> None:
         super().__init__()
         size = spec.encoder.output_size
-        self.encoder = ConformerEncoder(spec.encoder)
+        self.encoder = _encoder(spec.encoder)
         self.decoder = transformer_decoder(spec.decoder, size, spec.vocab_size)
         self.ctc = CtcHead(size, spec.vocab_size)
+
+
+def _encoder(spec: EncoderSpec) -> nn.Layer:
+    if isinstance(spec, SqueezeformerSpec):
+        return SqueezeformerEncoder(spec)
+    return Encoder(spec)
 
 
 class EncoderGraph(nn.Layer):
@@ -78,7 +86,7 @@ class StreamingEncoderGraph(nn.Layer):
 
 
 class DecoderGraph(nn.Layer):
-    """What ``decoder.onnx`` computes."""
+    """What ``decoder.onnx`` computes where the decoder reads left to right only."""
 
     def __init__(self, model: U2) -> None:
         super().__init__()
@@ -96,6 +104,45 @@ class DecoderGraph(nn.Layer):
         return nn.functional.log_softmax(logits, axis=-1)
 
 
+class BidirectionalDecoderGraph(nn.Layer):
+    """What ``decoder.onnx`` computes where there is a right-to-left decoder, too."""
+
+    def __init__(self, model: U2) -> None:
+        super().__init__()
+        self.decoder = model.decoder
+
+    def forward(
+        self,
+        encoder_out: paddle.Tensor,
+        encoder_lens: paddle.Tensor,
+        hyps_in: paddle.Tensor,
+        hyps_lens: paddle.Tensor,
+        r_hyps_in: paddle.Tensor,
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Log-probabilities (N, L, V) of the token that follows each prefix, read both ways.
+
+        Args:
+            r_hyps_in: (N, L) int64, each hypothesis of ``hyps_in`` from its end: sos first, the
+                units in reverse, then eos up to the longest. Its lengths are ``hyps_lens``. So
+                does PaddleSpeech's ``st_reverse_pad_list`` lay them out.
+
+        Returns:
+            ``decoder_log_probs`` and ``r_decoder_log_probs``. In the second, row j is of the token
+            before the last j: of a hypothesis w of n units, the score of unit w[i] is at row
+            n - 1 - i, and that of eos (what stands before the first) at row n.
+        """
+        left, right = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens, r_hyps_in)
+        left = nn.functional.log_softmax(left, axis=-1)
+        return left, nn.functional.log_softmax(right, axis=-1)
+
+
+def decoder_graph(model: U2) -> nn.Layer:
+    """The layer of ``decoder.onnx``; its inputs are those of ``u2_graphs.graph_specs``."""
+    if isinstance(model.decoder, BiTransformerDecoder):
+        return BidirectionalDecoderGraph(model)
+    return DecoderGraph(model)
+
+
 def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
     """The network with these parameters, set for evaluation.
 
@@ -110,7 +157,9 @@ def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
     # A guard of its own makes the names in exported files the same, whatever was built before.
     with paddle.utils.unique_name.guard():
         model = U2(spec)
-    missing, unexpected = model.set_state_dict(dict(parameters))
+    unused = unused_parameters(spec)
+    used = {name: value for name, value in parameters.items() if name not in unused}
+    missing, unexpected = model.set_state_dict(used)
     if missing or unexpected:
         raise ValueError(f"parameters missing: {missing}, unexpected: {unexpected}")
     # PaddleSpeech's names go through to the ONNX file, where a recipe's `exclude` can use them.

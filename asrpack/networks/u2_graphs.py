@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asrpack.bundle.model import State
+from asrpack.networks.encoder_spec import ConformerSpec
 from asrpack.networks.interface import Dim, GraphSpec, floats, integers
 from asrpack.networks.u2_spec import U2Spec
 
@@ -16,7 +17,7 @@ def streaming_states(spec: U2Spec) -> tuple[State, ...]:
     encoder = spec.encoder
     size, blocks, heads = encoder.output_size, encoder.num_blocks, encoder.attention_heads
     states = [State("att_cache", (blocks, 1, heads, 0, 2 * size // heads), grows=True)]
-    if encoder.causal and encoder.cnn_module_kernel > 1:
+    if isinstance(encoder, ConformerSpec) and encoder.causal and encoder.cnn_module_kernel > 1:
         states.append(State("cnn_cache", (blocks, 1, size, encoder.cnn_module_kernel - 1)))
     return tuple(states)
 
@@ -40,17 +41,17 @@ def graph_specs(spec: U2Spec, streaming: bool = False) -> tuple[GraphSpec, ...]:
             inputs.append(floats(state.name, *_dims(state, "C")))
             outputs.append(floats(f"next_{state.name}", *_dims(state, "T_out")))
     encoder = GraphSpec("encoder", tuple(inputs), tuple(outputs))
-    decoder = GraphSpec(
-        "decoder",
-        (
-            floats("encoder_out", "N", "T_out", size),
-            integers("encoder_lens", "N"),
-            integers("hyps_in", "N", "L"),
-            integers("hyps_lens", "N"),
-        ),
-        (floats("decoder_log_probs", "N", "L", vocab_size, length="hyps_lens"),),
-    )
-    return encoder, decoder
+    inputs = [
+        floats("encoder_out", "N", "T_out", size),
+        integers("encoder_lens", "N"),
+        integers("hyps_in", "N", "L"),
+        integers("hyps_lens", "N"),
+    ]
+    outputs = [floats("decoder_log_probs", "N", "L", vocab_size, length="hyps_lens")]
+    if spec.decoder.r_num_blocks:
+        inputs.append(integers("r_hyps_in", "N", "L"))
+        outputs.append(floats("r_decoder_log_probs", "N", "L", vocab_size, length="hyps_lens"))
+    return encoder, GraphSpec("decoder", tuple(inputs), tuple(outputs))
 
 
 def _dims(state: State, grown: str) -> tuple[Dim, ...]:

@@ -16,6 +16,7 @@ from asrpack.runtime.decoding import (
     ctc_greedy_search,
     ctc_prefix_beam_search,
 )
+from asrpack.runtime.decoding.attention_rescoring import reversed_input
 from asrpack.runtime.front_end import FrontEnd
 from asrpack.runtime.session import open_session
 from asrpack.runtime.states import EncoderState
@@ -65,7 +66,8 @@ class Recognizer:
             (B, T, D) or (B, n) and ``feat_lens`` int64 (B,) in, ``ctc_log_probs`` (B, T', V) and,
             for a decoder, ``encoder_out`` (B, T', H) out; one that streams takes and gives its
             states, too. ``decoder``: ``encoder_out`` (N, T', H), ``encoder_lens`` (N,),
-            ``hyps_in`` (N, L) and ``hyps_lens`` (N,) in, ``decoder_log_probs`` (N, L, V) out.
+            ``hyps_in`` (N, L), ``hyps_lens`` (N,) and, where it has a right-to-left half,
+            ``r_hyps_in`` (N, L) in, ``decoder_log_probs`` (N, L, V) out.
         threads: per operator; 0 for the machine's physical cores.
 
     Raises:
@@ -88,6 +90,8 @@ class Recognizer:
             self._decoder = open_session(
                 graphs["decoder"], "decoder.onnx", threads, outputs=DECODER_OUTPUTS
             )
+            inputs = [item.name for item in self._decoder.get_inputs()]
+            self._decodes_both_ways = "r_hyps_in" in inputs
         self._encoder = open_session(
             graphs["encoder"], "encoder.onnx", threads, outputs=self._encoder_outputs
         )
@@ -250,13 +254,14 @@ class Recognizer:
         encoder_out = encoded.encoder_out
         assert self._decoder is not None and encoder_out is not None  # see check_method
         count = len(hyps_in)
-        log_probs: NDArray[np.float32] = self._decoder.run(
-            DECODER_OUTPUTS,
-            {
-                "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
-                "encoder_lens": np.full(count, len(encoder_out), np.int64),
-                "hyps_in": hyps_in,
-                "hyps_lens": lens,
-            },
-        )[0]
+        feed = {
+            "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
+            "encoder_lens": np.full(count, len(encoder_out), np.int64),
+            "hyps_in": hyps_in,
+            "hyps_lens": lens,
+        }
+        if self._decodes_both_ways:
+            eos_id = self._id(self.description.eos_id)
+            feed["r_hyps_in"] = reversed_input(hyps_in, lens, eos_id=eos_id)
+        log_probs: NDArray[np.float32] = self._decoder.run(DECODER_OUTPUTS, feed)[0]
         return log_probs

@@ -79,7 +79,8 @@ def test_commented_options_are_real_ones(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "cause"), [("use_dynamic_chunk: true", "without chunks"), ("causal: true", "ahead")]
+    ("field", "cause"),
+    [("use_dynamic_chunk: true", "use_dynamic_chunk"), ("causal: true", "ahead")],
 )
 def test_a_model_that_cannot_stream(model: Path, field: str, cause: str, capsys: Output) -> None:
     """``init`` does not offer it, and ``check`` says why it cannot be had."""

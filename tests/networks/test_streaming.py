@@ -26,7 +26,7 @@ from tests.networks.test_paddlespeech_parity import (  # noqa: E402, F401
     paddlespeech_config,
     u2_model,
 )
-from tests.networks.variants import ENCODER, SPEC, VARIANTS, weights  # noqa: E402
+from tests.networks.variants import ENCODER, SPEC, TRANSFORMER, VARIANTS, weights  # noqa: E402
 
 TOLERANCE = 1e-4
 CAUSAL = replace(ENCODER, causal=True)
@@ -38,6 +38,8 @@ _ENCODERS: dict[str, dict[str, object]] = {
     "kernel 31": {"cnn_module_kernel": 31},
     "no convolution": {"cnn_module_kernel": 0},
     "absolute positions": {"pos_enc_layer_type": "abs_pos"},
+    "rotary positions": {"pos_enc_layer_type": "rope_pos"},
+    "no subsampling": {"input_layer": "linear"},
     "subsampling 6": {"input_layer": "conv2d6"},
     "subsampling 8": {"input_layer": "conv2d8"},
     "normalize after": {"normalize_before": False},
@@ -47,6 +49,12 @@ _ENCODERS: dict[str, dict[str, object]] = {
 STREAMING = {
     name: replace(SPEC, encoder=replace(CAUSAL, **changes))  # type: ignore[arg-type]
     for name, changes in _ENCODERS.items()
+}
+STREAMING |= {
+    f"transformer, {positions}": replace(
+        SPEC, encoder=replace(TRANSFORMER, pos_enc_layer_type=positions)
+    )
+    for positions in ("abs_pos", "rel_pos", "no_pos")
 }
 # PaddleSpeech's own loop fails on their empty caches; its masked encoder does not.
 WITHOUT_CONVOLUTION_CACHE = {"kernel 1", "no convolution"}
@@ -136,7 +144,9 @@ def test_one_chunk_from_empty_states_is_the_whole_recording(spec: U2Spec) -> Non
     np.testing.assert_array_equal(found["out_lens"], whole["out_lens"])
 
 
-@pytest.mark.parametrize("name", ["batch norm", "no convolution", "absolute positions"])
+@pytest.mark.parametrize(
+    "name", ["batch norm", "no convolution", "absolute positions", "transformer, abs_pos"]
+)
 def test_a_batch_of_streams_that_are_unequally_far(name: str) -> None:
     """Histories are right-aligned, chunks padded: each row is what its stream gives alone."""
     spec = STREAMING[name]

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrpack.runtime.decoding import Nbest, attention_rescoring
-from asrpack.runtime.decoding.attention_rescoring import decoder_input
+from asrpack.runtime.decoding.attention_rescoring import decoder_input, reversed_input
 
 UNITS = 6
 EOS = 5
+SOS = 6
 HYPOTHESES = st.lists(
     st.tuples(
         st.lists(st.integers(1, 4), max_size=6).map(tuple),
@@ -66,6 +67,15 @@ def test_all_hypotheses_go_in_one_call() -> None:
 def test_nothing_but_empty_hypotheses_still_feed_a_blank() -> None:
     hyps_in, hyps_lens = decoder_input([()], sos_id=EOS, eos_id=EOS, blank_id=0)
     assert (hyps_in.tolist(), hyps_lens.tolist()) == ([[5, 0]], [1])
+
+
+def test_hypotheses_from_their_ends() -> None:
+    hypotheses = [(1, 2, 3), (4, 2), ()]
+    hyps_in, hyps_lens = decoder_input(hypotheses, sos_id=SOS, eos_id=EOS, blank_id=0)
+    turned = reversed_input(hyps_in, hyps_lens, eos_id=EOS)
+    # As PaddleSpeech's st_reverse_pad_list has it: an empty one has lost its blank.
+    assert turned.tolist() == [[6, 3, 2, 1], [6, 2, 4, 5], [6, 5, 5, 5]]
+    assert turned.dtype == np.int64
 
 
 def test_ctc_weight_decides_between_equals() -> None:

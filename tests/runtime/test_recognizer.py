@@ -77,6 +77,12 @@ def test_model_without_a_decoder() -> None:
         recognizer.transcribe(NOISE, "attention_rescoring")
 
 
+def test_a_decoder_that_reads_both_ways_is_given_both(recognizer: Recognizer) -> None:
+    graphs = {"encoder": tiny.encoder(), "decoder": tiny.decoder(both_ways=True)}
+    other = Recognizer(tiny.describe(), graphs, threads=1)
+    assert other.transcribe(NOISE) == recognizer.transcribe(NOISE)
+
+
 @pytest.mark.parametrize("data", [b"", b"no graph", tiny.encoder()[:200]])
 def test_a_graph_that_cannot_be_loaded(data: bytes) -> None:
     with pytest.raises(

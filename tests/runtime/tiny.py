@@ -122,20 +122,27 @@ def streaming_encoder() -> bytes:
     return _graph(nodes, constants, inputs, outputs)
 
 
-def decoder() -> bytes:
-    """Scores the next unit by the one before it: a bigram table."""
+def decoder(*, both_ways: bool = False) -> bytes:
+    """Scores the next unit by the one before it: a bigram table; read from the end, too."""
     table = np.random.default_rng(2).standard_normal((SIZE, SIZE)).astype(np.float32)
-    nodes = [
-        helper.make_node("Gather", ["table", "hyps_in"], ["logits"]),
-        helper.make_node("LogSoftmax", ["logits"], ["decoder_log_probs"], axis=-1),
-    ]
+    prefixes = ("", "r_") if both_ways else ("",)
+    nodes = []
+    for prefix in prefixes:
+        logits, log_probs = f"{prefix}logits", f"{prefix}decoder_log_probs"
+        nodes += [
+            helper.make_node("Gather", ["table", f"{prefix}hyps_in"], [logits]),
+            helper.make_node("LogSoftmax", [logits], [log_probs], axis=-1),
+        ]
     inputs = {
         "encoder_out": ("N", "U", BINS),
         "encoder_lens": ("N",),
         "hyps_in": ("N", "L"),
         "hyps_lens": ("N",),
     }
-    return _graph(nodes, {"table": table}, inputs, {"decoder_log_probs": ("N", "L", SIZE)})
+    outputs = {f"{prefix}decoder_log_probs": ("N", "L", SIZE) for prefix in prefixes}
+    if both_ways:
+        inputs["r_hyps_in"] = ("N", "L")
+    return _graph(nodes, {"table": table}, inputs, outputs)
 
 
 def _graph(

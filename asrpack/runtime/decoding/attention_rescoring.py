@@ -64,3 +64,22 @@ def decoder_input(
         row[1 : len(content) + 1] = content
     lengths = np.array([len(units) + 1 for units in hypotheses], np.int64)
     return hyps_in, lengths
+
+
+def reversed_input(
+    hyps_in: NDArray[np.int64], hyps_lens: NDArray[np.int64], *, eos_id: int
+) -> NDArray[np.int64]:
+    """The same hypotheses for a right-to-left decoder (PaddleSpeech's ``st_reverse_pad_list``).
+
+    Args:
+        hyps_in: (N, L), as :func:`decoder_input` gives it.
+        hyps_lens: (N,), ``sos`` counted.
+
+    Returns:
+        (N, L): ``sos``, the units in reverse, ``eos`` up to the longest.
+    """
+    turned = np.full_like(hyps_in, eos_id)
+    turned[:, 0] = hyps_in[:, 0]
+    for row, given, length in zip(turned, hyps_in, hyps_lens, strict=True):
+        row[1:length] = given[1:length][::-1]
+    return turned
