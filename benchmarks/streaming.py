@@ -166,7 +166,21 @@ def static_session(encoder: bytes, window: int, length: int, options: argparse.N
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_param:
                 axis.dim_value = sizes[axis.dim_param]
+    _make_scalars(model.graph)
     return open_session(model.SerializeToString(), "encoder.onnx", options.threads)
+
+
+def _make_scalars(graph: onnx.GraphProto) -> None:
+    """Ranges get scalars: with lists of one, ONNX Runtime only loads them while shapes are free."""
+    for index in reversed(range(len(graph.node))):
+        node = graph.node[index]
+        if node.op_type != "Range":
+            continue
+        for place, name in enumerate(node.input):
+            scalar = f"{node.name or node.output[0]}/scalar/{place}"
+            graph.node.insert(index, onnx.helper.make_node("Squeeze", [name], [scalar]))
+            node = next(item for item in graph.node if node.output[0] in item.output)
+            node.input[place] = scalar
 
 
 def table(report: Mapping[str, Any]) -> str:

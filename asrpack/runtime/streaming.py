@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asrpack.bundle.model import DECODER_METHODS
 from asrpack.errors import UsageError
 from asrpack.runtime.endpointing import Endpointing, SilenceMeter
 from asrpack.runtime.feature_stream import FeatureStream
-from asrpack.runtime.recognizer import NOTHING, Encoded, Hypothesis, Recognizer
+from asrpack.runtime.recognizer import NOTHING, Hypothesis, Recognizer
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import join_texts
 
@@ -187,13 +188,17 @@ class _Utterance:
         self._state = EncoderState.start(about.streaming)
         frame_seconds = about.subsampling * recognizer.front_end.shift / about.sample_rate
         self._silence = SilenceMeter(endpointing, frame_seconds) if endpointing else None
-        self._chunks: list[Encoded] = []
+        self._search = recognizer.search(method)
+        # Kept for a decoder that looks at the whole utterance in the end.
+        self._encoder_out: list[NDArray[np.float32]] = []
         self._partial: Hypothesis | None = NOTHING
 
     def advance(self, feats: NDArray[np.float32]) -> None:
         """Encodes the next chunk, shape (T, D)."""
         encoded, self._state = self._recognizer.encode_chunk(feats, self._state)
-        self._chunks.append(encoded)
+        self._search.advance(encoded.ctc_log_probs)
+        if self._method in DECODER_METHODS and encoded.encoder_out is not None:
+            self._encoder_out.append(encoded.encoder_out)
         self._partial = None
         if self._silence is not None:
             self._silence.advance(encoded.ctc_log_probs[:, self._recognizer.description.blank_id])
@@ -210,19 +215,12 @@ class _Utterance:
     def partial(self) -> Hypothesis:
         """What is recognised so far, by CTC alone."""
         if self._partial is None:
-            quick = (
-                self._method if self._method == "ctc_greedy_search" else "ctc_prefix_beam_search"
-            )
-            self._partial = self._recognizer.decode(self._encoded(), quick)
+            self._partial = self._recognizer.hypothesis(self._search)
         return self._partial
 
     def final(self) -> Hypothesis:
         """What was recognised, by the method asked for."""
-        return self._recognizer.decode(self._encoded(), self._method) if self._chunks else NOTHING
-
-    def _encoded(self) -> Encoded:
-        states = [chunk.encoder_out for chunk in self._chunks if chunk.encoder_out is not None]
-        return Encoded(
-            np.concatenate([chunk.ctc_log_probs for chunk in self._chunks]),
-            np.concatenate(states) if states else None,
-        )
+        if not self._state.offset:
+            return NOTHING
+        encoder_out = np.concatenate(self._encoder_out) if self._encoder_out else None
+        return self._recognizer.conclude(self._search, encoder_out, self._method)
