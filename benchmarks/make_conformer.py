@@ -95,10 +95,20 @@ def write_model(
         seed: same seed, same weights.
         sharpness: factor of the output layers' weights; at 1 all units are about equally likely.
     """
-    checkpoints = directory / "exp/conformer/checkpoints"
+    write_files(directory, config)
+    spec = read_spec(Document.read(directory / "model.yaml"))
+    weights = random_weights(expected_parameters(spec), seed)
+    for name in weights:
+        if name.endswith(("ctc_lo.weight", "output_layer.weight")):
+            weights[name] *= np.float32(sharpness)
+    write_checkpoint(directory / "exp/conformer/checkpoints/avg_1.pdparams", weights)
+    return spec
+
+
+def write_files(directory: Path, config: Mapping[str, Any]) -> None:
+    """Writes ``model.yaml``, vocabulary and CMVN, of any family."""
     vocabulary = directory / "data/lang_char/vocab.txt"
-    for folder in (checkpoints, vocabulary.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    vocabulary.parent.mkdir(parents=True, exist_ok=True)
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     with (directory / "model.yaml").open("w", encoding="utf-8") as stream:
@@ -111,14 +121,13 @@ def write_model(
     tokens = ["<blank>", "<unk>", *units, "<eos>"]
     vocabulary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
     (directory / "data/mean_std.json").write_text(json.dumps(_statistics(config["input_dim"])))
-    spec = read_spec(Document.read(directory / "model.yaml"))
-    weights = random_weights(expected_parameters(spec), seed)
-    for name in weights:
-        if name.endswith(("ctc_lo.weight", "output_layer.weight")):
-            weights[name] *= np.float32(sharpness)
-    with (checkpoints / "avg_1.pdparams").open("wb") as stream:
-        pickle.dump(weights, stream, protocol=4)
-    return spec
+
+
+def write_checkpoint(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Writes a ``.pdparams`` file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        pickle.dump(dict(weights), stream, protocol=4)
 
 
 def write_sentencepiece(path: Path, pieces: list[str]) -> None:

@@ -6,7 +6,6 @@ accounted for, and every parameter: one that is missing, left over or of another
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from asrpack.bundle.model import (
     ModelDescription,
     Streaming,
 )
-from asrpack.errors import InputError
 from asrpack.frontends.model_directory import (
     CONFIG,
     DEFAULT_ENCODER,
@@ -30,17 +28,16 @@ from asrpack.frontends.model_directory import (
 )
 from asrpack.frontends.paddlespeech_config import Document, Section
 from asrpack.frontends.paddlespeech_features import read_front_end
+from asrpack.frontends.paddlespeech_parameters import check_parameters
 from asrpack.frontends.paddlespeech_streaming import can_stream, read_streaming
 from asrpack.frontends.paddlespeech_u2_spec import read_spec
 from asrpack.frontends.paddlespeech_vocabulary import read_unit_type, read_vocabulary
 from asrpack.frontends.pdparams import read_pdparams
-from asrpack.frontends.problems import Problems, did_you_mean
+from asrpack.frontends.problems import Problems
 from asrpack.frontends.recognised import Recognised
 from asrpack.networks.u2_spec import U2Spec, expected_parameters
 
 FAMILY = "paddlespeech_u2"
-# How many parameters an error names: enough to see the pattern, few enough to read.
-_NAMES_SHOWN = 8
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
@@ -114,7 +111,7 @@ def read(
         weights = find_checkpoint(path, checkpoint)
         parameters = read_pdparams(weights)
         if spec is not None:
-            _check_parameters(parameters, spec, weights)
+            check_parameters(parameters, expected_parameters(spec), weights)
     problems.raise_if_any()
     assert spec is not None and front_end is not None
     fbank, cmvn = front_end
@@ -167,64 +164,3 @@ def _decode(config: Document) -> DecodeDefaults:
     # Not finish(): the section has the options of other decoders and of streaming as well.
     section.problems.raise_if_any()
     return defaults
-
-
-def _check_parameters(parameters: Mapping[str, np.ndarray], spec: U2Spec, path: Path) -> None:
-    """Holds the checkpoint against the configuration, name by name.
-
-    Raises:
-        InputError, ErrorGroup: names missing, left over, shapes that differ, NaN or infinity.
-    """
-    expected = expected_parameters(spec)
-    missing = [name for name in expected if name not in parameters]
-    extra = [name for name in parameters if name not in expected]
-    problems = Problems()
-
-    def report(code: str, what: str, items: list[str], remedy: str) -> None:
-        if items:
-            shown = items[:_NAMES_SHOWN]
-            rest = f" and {len(items) - len(shown)} more" if len(items) > len(shown) else ""
-            problems.errors.append(
-                InputError(
-                    f"{what} ({len(items)}): {', '.join(shown)}{rest}",
-                    code=code,
-                    place=str(path),
-                    remedy=remedy,
-                )
-            )
-
-    fits = "give the model.yaml and the checkpoint of the same training"
-    report(
-        "parameter-missing",
-        "parameters of the network missing from the checkpoint",
-        [name + did_you_mean(name, extra) for name in missing],
-        fits,
-    )
-    report(
-        "parameter-extra",
-        "parameters of the checkpoint that the network of model.yaml does not have",
-        [name + did_you_mean(name, missing) for name in extra],
-        fits,
-    )
-    shared = [name for name in expected if name in parameters]
-    report(
-        "parameter-shape",
-        "parameters of another shape than model.yaml gives",
-        [
-            f"{name} is {_shape(parameters[name].shape)}, not {_shape(expected[name])}"
-            for name in shared
-            if parameters[name].shape != expected[name]
-        ],
-        fits,
-    )
-    report(
-        "parameter-not-finite",
-        "parameters that hold NaN or infinity",
-        [name for name in shared if not np.isfinite(parameters[name]).all()],
-        "choose a checkpoint from before the training diverged",
-    )
-    problems.raise_if_any()
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"

@@ -73,8 +73,11 @@ def make_cases(
         # The same encoder states feed the decoder of every step, so that it is judged by itself.
         given = {**probe, **encoded, "encoder_lens": encoded["out_lens"]}
         spec = by_name["decoder"]
-        eos_id = description.eos_id % len(description.tokens)
-        given["r_hyps_in"] = reversed_input(probe["hyps_in"], probe["hyps_lens"], eos_id=eos_id)
+        size = len(description.tokens)
+        sos_id, eos_id = description.sos_id % size, description.eos_id % size
+        given["r_hyps_in"] = reversed_input(
+            probe["hyps_in"], probe["hyps_lens"], sos_id=sos_id, eos_id=eos_id
+        )
         cases.append(_case(spec, "", {item.name: given[item.name] for item in spec.inputs}, run))
     return cases
 

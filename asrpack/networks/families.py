@@ -9,7 +9,8 @@ import numpy as np
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import InputError
-from asrpack.networks import u2_graphs
+from asrpack.networks import deepspeech2_graphs, u2_graphs
+from asrpack.networks.deepspeech2_spec import DeepSpeech2Spec
 from asrpack.networks.interface import GraphSpec
 from asrpack.networks.u2_spec import U2Spec
 
@@ -23,6 +24,11 @@ def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
     if description.family == "paddlespeech_u2":
         streaming = description.streaming is not None
         return u2_graphs.graph_specs(U2Spec.from_dict(description.network), streaming)
+    if description.family == "paddlespeech_deepspeech2":
+        states = () if description.streaming is None else description.streaming.states
+        return deepspeech2_graphs.graph_specs(
+            DeepSpeech2Spec.from_dict(description.network), states
+        )
     raise _no_network(description.family)
 
 
@@ -41,6 +47,13 @@ def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) 
         model = u2.build(U2Spec.from_dict(description.network), parameters)
         encoder = u2.EncoderGraph if description.streaming is None else u2.StreamingEncoderGraph
         return {"encoder": encoder(model), "decoder": u2.decoder_graph(model)}
+    if description.family == "paddlespeech_deepspeech2":
+        from asrpack.networks import deepspeech2
+
+        network = deepspeech2.build(DeepSpeech2Spec.from_dict(description.network), parameters)
+        if description.streaming is None:
+            return {"encoder": deepspeech2.EncoderGraph(network)}
+        return {"encoder": deepspeech2.StreamingEncoderGraph(network)}
     raise _no_network(description.family)
 
 

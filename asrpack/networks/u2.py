@@ -10,6 +10,7 @@ from paddle import nn
 
 from asrpack.networks.decoder import BiTransformerDecoder, transformer_decoder
 from asrpack.networks.encoder import Encoder
+from asrpack.networks.parameters import load
 from asrpack.networks.squeezeformer import SqueezeformerEncoder
 from asrpack.networks.squeezeformer_spec import SqueezeformerSpec
 from asrpack.networks.u2_spec import EncoderSpec, U2Spec, unused_parameters
@@ -158,12 +159,5 @@ def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
     with paddle.utils.unique_name.guard():
         model = U2(spec)
     unused = unused_parameters(spec)
-    used = {name: value for name, value in parameters.items() if name not in unused}
-    missing, unexpected = model.set_state_dict(used)
-    if missing or unexpected:
-        raise ValueError(f"parameters missing: {missing}, unexpected: {unexpected}")
-    # PaddleSpeech's names go through to the ONNX file, where a recipe's `exclude` can use them.
-    for name, value in (*model.named_parameters(), *model.named_buffers()):
-        value.name = name
-    model.eval()
+    load(model, {name: value for name, value in parameters.items() if name not in unused})
     return model

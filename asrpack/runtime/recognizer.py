@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from asrpack.bundle.model import DECODER_METHODS, ModelDescription
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.audio import audio_too_long
-from asrpack.runtime.decoding import attention_rescoring
+from asrpack.runtime.decoding import GreedySearch, PrefixBeamSearch, attention_rescoring
 from asrpack.runtime.decoding.attention_rescoring import reversed_input
 from asrpack.runtime.front_end import FrontEnd
-from asrpack.runtime.search import GreedySearch, PrefixBeamSearch
 from asrpack.runtime.session import open_session
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import detokenize
@@ -225,7 +224,7 @@ class Recognizer:
             return self.hypothesis(search)
         about = self.description
         assert encoder_out is not None  # see check_method
-        units, score = attention_rescoring(
+        ((units, score), *_) = attention_rescoring(
             search.nbest(),
             lambda hyps, lengths: self._run_decoder(encoder_out, hyps, lengths),
             ctc_weight=about.decode.ctc_weight,
@@ -267,7 +266,8 @@ class Recognizer:
 
     def _hypothesis(self, units: tuple[int, ...], score: float) -> Hypothesis:
         about = self.description
-        return Hypothesis(detokenize(units, about.tokens, self._id(about.eos_id)), units, score)
+        eos_id = self._id(about.eos_id)
+        return Hypothesis(detokenize(units, about.tokens, eos_id, about.unit_type), units, score)
 
     def _id(self, unit: int) -> int:
         return unit % len(self.description.tokens)  # -1 is the last unit
@@ -287,7 +287,7 @@ class Recognizer:
             "hyps_lens": lens,
         }
         if self._decodes_both_ways:
-            eos_id = self._id(self.description.eos_id)
-            feed["r_hyps_in"] = reversed_input(hyps_in, lens, eos_id=eos_id)
+            sos_id, eos_id = self._id(self.description.sos_id), self._id(self.description.eos_id)
+            feed["r_hyps_in"] = reversed_input(hyps_in, lens, sos_id=sos_id, eos_id=eos_id)
         log_probs: NDArray[np.float32] = self._decoder.run(DECODER_OUTPUTS, feed)[0]
         return log_probs

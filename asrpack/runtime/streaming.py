@@ -157,8 +157,9 @@ class Stream:
     def _join(self, hypotheses: Sequence[Hypothesis]) -> Hypothesis:
         if len(hypotheses) == 1:
             return hypotheses[0]
+        about = self._recognizer.description
         return Hypothesis(
-            join_texts([item.text for item in hypotheses], self._recognizer.description.tokens),
+            join_texts([item.text for item in hypotheses], about.tokens, about.unit_type),
             tuple(unit for item in hypotheses for unit in item.tokens),
             sum(item.score for item in hypotheses),
         )

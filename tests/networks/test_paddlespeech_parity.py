@@ -95,7 +95,9 @@ def differences(
     tokens[:, 0] = spec.vocab_size - 1
     hyps, hyps_lens = paddle.to_tensor(tokens), paddle.to_tensor([7, 5, 2, 1])
     reverse_weight = 0.3 if spec.decoder.r_num_blocks else 0.0
-    turned = reversed_input(tokens, hyps_lens.numpy(), eos_id=spec.vocab_size - 1)
+    turned = reversed_input(
+        tokens, hyps_lens.numpy(), sos_id=spec.vocab_size - 1, eos_id=spec.vocab_size - 1
+    )
     r_hyps = paddle.to_tensor(turned)
     found: dict[str, float] = {}
 
