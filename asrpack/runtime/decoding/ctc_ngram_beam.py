@@ -10,34 +10,17 @@ in double precision where that computes in single, and differs from it where it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import exp, inf, log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asrpack.bundle.model import NgramWeights
 from asrpack.runtime.decoding.ctc_prefix_beam import Nbest
 from asrpack.runtime.decoding.ngram import NgramModel, NgramState
 from asrpack.runtime.text import SPACE
-
-
-@dataclass(frozen=True)
-class NgramWeights:
-    """As PaddleSpeech's configurations name them.
-
-    Attributes:
-        alpha: factor of the language model's score, which is log10 of the probability.
-        beta: added per word (character-based models: per unit).
-        cutoff_prob: per frame, the likeliest units that have this probability together are
-            looked at.
-        cutoff_top_n: and no more than these.
-    """
-
-    alpha: float = 1.9
-    beta: float = 5.0
-    cutoff_prob: float = 1.0
-    cutoff_top_n: int = 40
 
 
 class _Prefix:
@@ -74,7 +57,7 @@ class NgramBeamSearch:
 
     def __init__(
         self,
-        tokens: list[str],
+        tokens: Sequence[str],
         model: NgramModel | None,
         weights: NgramWeights,
         *,
@@ -211,7 +194,7 @@ class NgramBeamSearch:
         return state, self._weights.alpha * score + self._weights.beta
 
 
-def _dictionary(words: frozenset[str], tokens: list[str], space: int) -> dict[int, Any]:
+def _dictionary(words: frozenset[str], tokens: Sequence[str], space: int) -> dict[int, Any]:
     """The words that the tokens can spell, as a tree by unit; a space ends one."""
     ids = {token: unit for unit, token in enumerate(tokens)}
     root: dict[int, Any] = {}
