@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription, State, Streaming
 from asrpack.errors import AsrpackError, InputError
+from asrpack.frontends import sources
 from asrpack.frontends.paddlespeech_deepspeech2 import read, recognise
 from asrpack.networks.deepspeech2_spec import CtcBeamSearch, DeepSpeech2Spec, expected_parameters
 from asrpack.runtime.text import detokenize
@@ -140,6 +141,13 @@ def test_recognised(model: Path) -> None:
     assert found.files == (
         model / "model.yaml", model / "data/lang_char/vocab.txt", model / CHECKPOINT
     )  # fmt: skip
+
+
+def test_it_is_told_from_other_families(online: Path, quickstart: Path) -> None:
+    assert sources.recognise(online) == recognise(online)
+    assert sources.read(online)[0] == read(online)[0]
+    u2 = quickstart / "conformer_digits_cards"
+    assert sources.recognise(u2).family == sources.read(u2)[0].family == "paddlespeech_u2"
 
 
 def test_a_model_of_another_family(quickstart: Path) -> None:

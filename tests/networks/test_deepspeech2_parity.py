@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from asrpack.frontends.paddlespeech_deepspeech2 import read
 from asrpack.networks.deepspeech2_graphs import CHUNK_SIZE, streaming
 from asrpack.networks.deepspeech2_spec import SUBSAMPLING, DeepSpeech2Spec, aliases
 from asrpack.runtime.states import EncoderState
+from benchmarks.make_deepspeech2 import configuration, write_model
+from tests.networks.deepspeech2_graph import optimize
 from tests.networks.deepspeech2_variants import STREAMING, VARIANTS, batch, weights
 
 pytestmark = pytest.mark.oracle
@@ -131,3 +136,43 @@ def test_chunk_by_chunk(
     assert total == SUBSAMPLING.length(frames)
     for end, expected in zip(states, ends, strict=False):  # GRU layers have no c
         np.testing.assert_allclose(end.numpy(), expected.numpy(), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirect"])
+def test_texts_of_recordings(
+    deepspeech2: Any, direction: str, quickstart: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """From audio to text, with 161 bins, by greedy search.
+
+    PaddleSpeech's own (``ctc_greedy_decoding`` of its ctc_decoders, C++) cannot be installed on
+    this Python: repeats are joined, blanks dropped, and every other unit printed as it is.
+    """
+    import paddle
+    import soundfile
+    from paddlespeech.audio.transform.transformation import Transformation
+
+    from asrpack.runtime.audio import read_audio
+    from asrpack.runtime.recognizer import Recognizer
+
+    model = tmp_path / "model"
+    config = configuration(layers=2, size=24, vocabulary=20, direction=direction)
+    write_model(model, config, sharpness=8.0)
+    about, parameters = read(model)
+    folder = optimize(about, parameters, tmp_path)
+    ours = Recognizer(about, {"encoder": (folder / "encoder.onnx").read_bytes()}, threads=1)
+    theirs = oracle(deepspeech2, DeepSpeech2Spec.from_dict(about.network), parameters)
+    monkeypatch.chdir(model)  # PaddleSpeech takes its paths relative to it
+    transform = Transformation(config["preprocess_config"])
+    texts = []
+    for path in sorted((quickstart / "data").rglob("*.flac"))[:4]:
+        samples = soundfile.read(path, dtype="int16")[0]
+        feats = transform(samples, train=False).astype(np.float32)
+        with paddle.no_grad():
+            tensors = paddle.to_tensor(feats[None]), paddle.to_tensor([len(feats)])
+            encoded = theirs.encoder(*tensors, None, None)[0]
+        best = log_probs(theirs, encoded)[0].argmax(axis=-1)
+        units = [int(unit) for unit, _ in groupby(best) if unit != 0]
+        texts.append("".join(about.tokens[unit] for unit in units))
+        found = ours.transcribe(read_audio(path, about.sample_rate), "ctc_greedy_search")
+        assert found.text == texts[-1]
+    assert all(texts)
