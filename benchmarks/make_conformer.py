@@ -19,8 +19,9 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from asrpack.frontends.paddlespeech_config import Document
-from asrpack.frontends.paddlespeech_u2 import read_spec
-from asrpack.networks.u2_spec import Shape, U2Spec, expected_parameters
+from asrpack.frontends.paddlespeech_u2_spec import read_spec
+from asrpack.networks.parameter_shapes import Shape
+from asrpack.networks.u2_spec import U2Spec, expected_parameters
 
 FRAMES = 100_000
 FIRST_CHARACTER = 0x4E00

@@ -65,7 +65,7 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
     from asrpack.bundle.model import ModelDescription
     from asrpack.frontends.model_directory import find_checkpoint
     from asrpack.measure.evaluation import load_recognizer
-    from asrpack.measure.paddlespeech import PaddleSpeech
+    from asrpack.measure.paddlespeech import open_paddlespeech
     from benchmarks.make_conformer import write_model
     from benchmarks.stage_chain import run_until_optimized
 
@@ -81,7 +81,7 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
         paths = run_until_optimized(model, MANIFEST, workspace)
         description = ModelDescription.read(paths["description"])
         recognizer = load_recognizer(description, paths["optimized"])
-        oracle = PaddleSpeech(model, find_checkpoint(model, None))
+        oracle = open_paddlespeech(model, find_checkpoint(model, None))
         features = [oracle.features(oracle.samples(path)) for path in _audio(utterances, seed)]
         row = {
             "tag": tag.name,

@@ -9,7 +9,7 @@ import numpy as np
 
 from asrpack.errors import InputError
 from asrpack.frontends.problems import Problems, did_you_mean
-from asrpack.networks.u2_spec import Shape
+from asrpack.networks.parameter_shapes import Shape
 
 # How many parameters an error names: enough to see the pattern, few enough to read.
 _NAMES_SHOWN = 8

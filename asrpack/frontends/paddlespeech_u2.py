@@ -19,6 +19,7 @@ from asrpack.bundle.model import (
 )
 from asrpack.frontends.model_directory import (
     CONFIG,
+    DEFAULT_ENCODER,
     SUPPORTED,
     find_checkpoint,
     require_config,
@@ -27,24 +28,14 @@ from asrpack.frontends.model_directory import (
 from asrpack.frontends.paddlespeech_config import Document, Section
 from asrpack.frontends.paddlespeech_features import read_front_end
 from asrpack.frontends.paddlespeech_parameters import check_parameters
+from asrpack.frontends.paddlespeech_u2_spec import read_spec
 from asrpack.frontends.paddlespeech_vocabulary import read_unit_type, read_vocabulary
 from asrpack.frontends.pdparams import read_pdparams
 from asrpack.frontends.problems import Problems
 from asrpack.frontends.recognised import Recognised
-from asrpack.networks.u2_spec import (
-    ACTIVATIONS,
-    CONVOLUTION_NORMS,
-    POSITIONS,
-    SUBSAMPLINGS,
-    DecoderSpec,
-    EncoderSpec,
-    U2Spec,
-    expected_parameters,
-)
+from asrpack.networks.u2_spec import U2Spec, expected_parameters
 
 FAMILY = "paddlespeech_u2"
-# Of the second, PaddleSpeech's command line and server use the left-to-right half only.
-DECODERS = ("transformer", "bitransformer")
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
@@ -60,6 +51,7 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
     config = Document.read(require_config(path))
     _require_u2(config)
     weights = find_checkpoint(path, checkpoint)
+    encoder = config.values.get("encoder", DEFAULT_ENCODER)
     beside = []
     for keys in (("vocab_filepath",), ("preprocess_config",)):
         value = config.values.get(keys[0])
@@ -67,7 +59,7 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
             beside.append(path / value)
     return Recognised(
         family=FAMILY,
-        reason=f"{CONFIG} has a conformer encoder, and {weights.relative_to(path)} its weights",
+        reason=f"{CONFIG} has a {encoder} encoder, and {weights.relative_to(path)} its weights",
         files=(config.path, *beside, weights),
         checkpoint=weights,
     )
@@ -127,7 +119,7 @@ def read(
         graphs=("encoder", "decoder"),
         subsampling=subsampling.factor,
         right_context=subsampling.right_context,
-        max_frames=spec.encoder.max_len,
+        max_frames=spec.encoder.max_frames,
         decode=decode,
         blank_id=0,
         sos_id=last,
@@ -146,139 +138,6 @@ def _require_u2(config: Document) -> None:
             code="unsupported-model",
             remedy=SUPPORTED,
         )
-
-
-def read_spec(config: Document) -> U2Spec:
-    """The hyper-parameters, with the defaults of PaddleSpeech's constructors.
-
-    Raises:
-        InputError, ErrorGroup: fields missing, of the wrong type, unknown or not supported.
-    """
-    problems = Problems()
-    top = Section(config, (), config.values)
-    encoder = Section(config, ("encoder_conf",), config.values.get("encoder_conf"))
-    decoder = Section(config, ("decoder_conf",), config.values.get("decoder_conf"))
-    input_dim = top.integer("input_dim")
-    vocab_size = top.integer("output_dim", minimum=3)
-    decoder_type = top.choice("decoder", "transformer", DECODERS, "a decoder that is a")
-    encoder_spec = _encoder(encoder, input_dim, bool(config.values.get("cmvn_file")))
-    bidirectional = decoder_type == "bitransformer"
-    decoder_spec = _decoder(decoder, encoder_spec.output_size, bidirectional)
-    with problems.gather():
-        # Not finish(): the top level has the fields of training as well.
-        top.problems.raise_if_any()
-    for section in (encoder, decoder):
-        with problems.gather():
-            section.finish()
-    problems.raise_if_any()
-    return U2Spec(vocab_size, encoder_spec, decoder_spec)
-
-
-def _encoder(section: Section, input_dim: int, global_cmvn: bool) -> EncoderSpec:
-    section.skip(
-        "dropout_rate",
-        "positional_dropout_rate",
-        "attention_dropout_rate",
-        "use_dynamic_left_chunk",
-        # Without effect in PaddleSpeech 1.5.0, too.
-        "positionwise_conv_kernel_size",
-        "selfattention_layer_type",
-    )
-    size = section.integer("output_size", 256)
-    kernel = section.integer("cnn_module_kernel", 15)
-    causal = section.boolean("causal", False)
-    if not section.boolean("use_cnn_module", True):
-        kernel = 0
-    elif kernel and not causal and kernel % 2 == 0:
-        section.fail(
-            "cnn_module_kernel",
-            f"cnn_module_kernel is {kernel}: without `causal` it must be odd",
-            code="config-value",
-            remedy="set it to what the model was trained with",
-        )
-    # Static chunks mask the encoder whatever the decoding asks for; dynamic ones do not.
-    static = section.integer("static_chunk_size", 0, minimum=0)
-    if static > 0 and not section.boolean("use_dynamic_chunk", False):
-        section.fail(
-            "static_chunk_size",
-            f"static_chunk_size is {static}; this version decodes with full context, which a "
-            "model trained with static chunks only does not have",
-            code="unsupported-model",
-            remedy="choose a model trained with use_dynamic_chunk, or without chunks",
-        )
-    section.skip("use_dynamic_chunk")
-    spec = EncoderSpec(
-        input_dim=input_dim,
-        output_size=size,
-        attention_heads=_heads(section, size),
-        linear_units=section.integer("linear_units", 2048),
-        num_blocks=section.integer("num_blocks", 6),
-        input_layer=section.choice(
-            "input_layer", "conv2d", tuple(SUBSAMPLINGS), "the input layers"
-        ),
-        pos_enc_layer_type=section.choice(
-            "pos_enc_layer_type", "rel_pos", POSITIONS, "the positional encodings"
-        ),
-        activation_type=section.choice("activation_type", "swish", ACTIVATIONS, "the activations"),
-        normalize_before=section.boolean("normalize_before", True),
-        concat_after=section.boolean("concat_after", False),
-        macaron_style=section.boolean("macaron_style", True),
-        cnn_module_kernel=kernel,
-        cnn_module_norm=section.choice(
-            "cnn_module_norm", "batch_norm", CONVOLUTION_NORMS, "the norms"
-        ),
-        causal=causal,
-        max_len=section.integer("max_len", 5000),
-        global_cmvn=global_cmvn,
-    )
-    if input_dim and spec.subsampling.length(input_dim) < 1:
-        section.fail(
-            "input_layer",
-            f"input_dim {input_dim} is too small for the input layer {spec.input_layer}",
-            code="config-value",
-            remedy="set input_dim to the feature bins that the model was trained with",
-        )
-    return spec
-
-
-def _decoder(section: Section, size: int, bidirectional: bool) -> DecoderSpec:
-    section.skip(
-        "dropout_rate",
-        "positional_dropout_rate",
-        "self_attention_dropout_rate",
-        "src_attention_dropout_rate",
-        # PaddleSpeech drops it where the decoder is not bidirectional.
-        "r_num_blocks",
-    )
-    section.choice("input_layer", "embed", ("embed",), "a decoder's input layer that is an")
-    if not section.boolean("use_output_layer", True):
-        section.fail(
-            "use_output_layer",
-            "the decoder has no output layer, so it gives no scores",
-            code="unsupported-model",
-            remedy="choose a model whose decoder has one",
-        )
-    return DecoderSpec(
-        attention_heads=_heads(section, size),
-        linear_units=section.integer("linear_units", 2048),
-        num_blocks=section.integer("num_blocks", 6),
-        r_num_blocks=section.integer("r_num_blocks") if bidirectional else 0,
-        normalize_before=section.boolean("normalize_before", True),
-        concat_after=section.boolean("concat_after", False),
-        max_len=section.integer("max_len", 5000),
-    )
-
-
-def _heads(section: Section, size: int) -> int:
-    heads = section.integer("attention_heads", 4)
-    if size and heads and size % heads:
-        section.fail(
-            "attention_heads",
-            f"{heads} attention heads do not divide the encoder's output_size {size}",
-            code="config-value",
-            remedy="set both to what the model was trained with",
-        )
-    return heads
 
 
 def _decode(config: Document) -> DecodeDefaults:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from asrpack.errors import InputError
-from asrpack.networks.u2_spec import SUBSAMPLINGS, Shape
+from asrpack.networks.parameter_shapes import Shape, linear, norm, under
+from asrpack.networks.subsampling_spec import SUBSAMPLINGS
 
 # The convolutions are those of a conformer's ``conv2d``. Their number is fixed: PaddleSpeech has
 # a field ``num_conv_layers`` and does not read it.
@@ -120,17 +121,16 @@ def expected_parameters(spec: DeepSpeech2Spec) -> dict[str, Shape]:
         # Activations sit between the convolutions, hence every second number.
         names[f"encoder.conv.conv.{2 * index}.weight"] = (CHANNELS, channels, kernel, kernel)
         names[f"encoder.conv.conv.{2 * index}.bias"] = (CHANNELS,)
-    names |= _linear("encoder.conv.out.0", spec.flat_size, CHANNELS)
+    names |= under("encoder.conv.out.0", linear(spec.flat_size, CHANNELS))
     size = spec.flat_size
     for index in range(spec.num_rnn_layers):
         names |= _recurrent(f"encoder.rnn.{index}", spec, size)
         size = spec.rnn_output_size
-        norm = f"encoder.layernorm_list.{index}"
-        names |= {f"{norm}.weight": (size,), f"{norm}.bias": (size,)}
+        names |= under(f"encoder.layernorm_list.{index}", norm(size))
     for index, out in enumerate(spec.fc_layers_size_list):
-        names |= _linear(f"encoder.fc_layers_list.{index}", size, out)
+        names |= under(f"encoder.fc_layers_list.{index}", linear(size, out))
         size = out
-    return names | _linear("decoder.ctc_lo", size, spec.vocab_size)
+    return names | under("decoder.ctc_lo", linear(size, spec.vocab_size))
 
 
 def aliases(spec: DeepSpeech2Spec) -> dict[str, str]:
@@ -163,7 +163,3 @@ def _recurrent(layer: str, spec: DeepSpeech2Spec, size: int) -> dict[str, Shape]
         names[f"{layer}.bias_ih_l0{direction}"] = (gates,)
         names[f"{layer}.bias_hh_l0{direction}"] = (gates,)
     return names
-
-
-def _linear(name: str, size: int, out: int) -> dict[str, Shape]:
-    return {f"{name}.weight": (size, out), f"{name}.bias": (out,)}

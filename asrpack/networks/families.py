@@ -22,7 +22,8 @@ def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
         InputError: the family has no network here.
     """
     if description.family == "paddlespeech_u2":
-        return u2_graphs.graph_specs(U2Spec.from_dict(description.network))
+        specs = u2_graphs.graph_specs(U2Spec.from_dict(description.network))
+        return tuple(spec for spec in specs if spec.name in description.graphs)
     if description.family == "paddlespeech_deepspeech2":
         states = () if description.streaming is None else description.streaming.states
         return deepspeech2_graphs.graph_specs(
@@ -32,7 +33,7 @@ def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
 
 
 def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The Paddle layer of each graph, with these parameters, set for evaluation.
+    """The Paddle layers of the network's graphs with these parameters, set for evaluation.
 
     Args:
         parameters: by the upstream names, float32, exactly those that the network has.
@@ -44,7 +45,7 @@ def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) 
         from asrpack.networks import u2
 
         model = u2.build(U2Spec.from_dict(description.network), parameters)
-        return {"encoder": u2.EncoderGraph(model), "decoder": u2.DecoderGraph(model)}
+        return {"encoder": u2.EncoderGraph(model), **u2.decoder_graphs(model)}
     if description.family == "paddlespeech_deepspeech2":
         from asrpack.networks import deepspeech2
 

@@ -1,4 +1,4 @@
-"""A U2 model (arXiv 2012.05481): encoder, CTC head and decoder, and the two graphs of it."""
+"""A U2 model (arXiv 2012.05481): encoder, CTC head and decoder, and the graphs of it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from asrpack.networks.conformer import ConformerEncoder
-from asrpack.networks.decoder import transformer_decoder
+from asrpack.networks.decoder import (
+    BiTransformerDecoder,
+    TransformerDecoder,
+    transformer_decoder,
+)
+from asrpack.networks.encoder import Encoder
 from asrpack.networks.parameters import load
-from asrpack.networks.u2_spec import U2Spec
+from asrpack.networks.squeezeformer import SqueezeformerEncoder
+from asrpack.networks.squeezeformer_spec import SqueezeformerSpec
+from asrpack.networks.u2_spec import EncoderSpec, U2Spec, unused_parameters
 
 
 class CtcHead(nn.Layer):
@@ -27,14 +33,20 @@ class CtcHead(nn.Layer):
 
 
 class U2(nn.Layer):
-    """All parameters of PaddleSpeech's ``U2Model``, by the same names."""
+    """The parameters that PaddleSpeech's ``U2Model`` computes with, by the same names."""
 
     def __init__(self, spec: U2Spec) -> None:
         super().__init__()
         size = spec.encoder.output_size
-        self.encoder = ConformerEncoder(spec.encoder)
+        self.encoder = _encoder(spec.encoder)
         self.decoder = transformer_decoder(spec.decoder, size, spec.vocab_size)
         self.ctc = CtcHead(size, spec.vocab_size)
+
+
+def _encoder(spec: EncoderSpec) -> nn.Layer:
+    if isinstance(spec, SqueezeformerSpec):
+        return SqueezeformerEncoder(spec)
+    return Encoder(spec)
 
 
 class EncoderGraph(nn.Layer):
@@ -54,11 +66,11 @@ class EncoderGraph(nn.Layer):
 
 
 class DecoderGraph(nn.Layer):
-    """What ``decoder.onnx`` computes."""
+    """What ``decoder.onnx`` and ``right_decoder.onnx`` compute."""
 
-    def __init__(self, model: U2) -> None:
+    def __init__(self, decoder: TransformerDecoder) -> None:
         super().__init__()
-        self.decoder = model.decoder
+        self.decoder = decoder
 
     def forward(
         self,
@@ -70,6 +82,16 @@ class DecoderGraph(nn.Layer):
         """Log-probabilities (N, L, V) of the token that follows each prefix."""
         logits = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
         return nn.functional.log_softmax(logits, axis=-1)
+
+
+def decoder_graphs(model: U2) -> dict[str, DecoderGraph]:
+    """``decoder``, and ``right_decoder`` where the model has one."""
+    if isinstance(model.decoder, BiTransformerDecoder):
+        return {
+            "decoder": DecoderGraph(model.decoder.left_decoder),
+            "right_decoder": DecoderGraph(model.decoder.right_decoder),
+        }
+    return {"decoder": DecoderGraph(model.decoder)}
 
 
 def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
@@ -86,5 +108,6 @@ def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
     # A guard of its own makes the names in exported files the same, whatever was built before.
     with paddle.utils.unique_name.guard():
         model = U2(spec)
-    load(model, parameters)
+    unused = unused_parameters(spec)
+    load(model, {name: value for name, value in parameters.items() if name not in unused})
     return model

@@ -7,7 +7,7 @@ from asrpack.networks.u2_spec import U2Spec
 
 
 def graph_specs(spec: U2Spec) -> tuple[GraphSpec, ...]:
-    """``encoder`` and ``decoder``."""
+    """``encoder``, ``decoder`` and, where the model has one, ``right_decoder``."""
     size, vocab_size = spec.encoder.output_size, spec.vocab_size
     encoder = GraphSpec(
         "encoder",
@@ -18,8 +18,15 @@ def graph_specs(spec: U2Spec) -> tuple[GraphSpec, ...]:
             integers("out_lens", "B"),
         ),
     )
-    decoder = GraphSpec(
-        "decoder",
+    decoders = ["decoder"]
+    if spec.decoder.r_num_blocks:
+        decoders.append("right_decoder")
+    return encoder, *(_decoder(name, size, vocab_size) for name in decoders)
+
+
+def _decoder(name: str, size: int, vocab_size: int) -> GraphSpec:
+    return GraphSpec(
+        name,
         (
             floats("encoder_out", "N", "T_out", size),
             integers("encoder_lens", "N"),
@@ -28,4 +35,3 @@ def graph_specs(spec: U2Spec) -> tuple[GraphSpec, ...]:
         ),
         (floats("decoder_log_probs", "N", "L", vocab_size, length="hyps_lens"),),
     )
-    return encoder, decoder

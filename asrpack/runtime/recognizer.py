@@ -170,7 +170,7 @@ class Recognizer:
             nbest = ctc_prefix_beam_search(log_probs, about.decode.beam_size, about.blank_id)
             units, score = nbest[0]
         if method == "attention_rescoring":
-            units, score = attention_rescoring(
+            ((units, score), *_) = attention_rescoring(
                 nbest,
                 lambda hyps, lengths: self._run_decoder(encoded, hyps, lengths),
                 ctc_weight=about.decode.ctc_weight,
@@ -219,13 +219,11 @@ class Recognizer:
         encoder_out = encoded.encoder_out
         assert self._decoder is not None and encoder_out is not None  # see check_method
         count = len(hyps_in)
-        log_probs: NDArray[np.float32] = self._decoder.run(
-            DECODER_OUTPUTS,
-            {
-                "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
-                "encoder_lens": np.full(count, len(encoder_out), np.int64),
-                "hyps_in": hyps_in,
-                "hyps_lens": lens,
-            },
-        )[0]
+        feed = {
+            "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
+            "encoder_lens": np.full(count, len(encoder_out), np.int64),
+            "hyps_in": hyps_in,
+            "hyps_lens": lens,
+        }
+        log_probs: NDArray[np.float32] = self._decoder.run(DECODER_OUTPUTS, feed)[0]
         return log_probs

@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 SPACE = "<space>"
+# Of sentencepiece: the space within pieces, what it prints for an unknown piece, pieces that print
+# nothing, and single bytes of characters that are no piece.
+META_SPACE = "\u2581"
+UNKNOWN, UNKNOWN_SURFACE = "<unk>", " \u2047 "
+CONTROL = frozenset({"<s>", "</s>", "<pad>"})
+BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
-def detokenize(units: Sequence[int], tokens: Sequence[str], eos_id: int) -> str:
-    """Joins units up to the first ``eos``; ``<space>`` becomes a blank, all else stays.
+def detokenize(
+    units: Sequence[int], tokens: Sequence[str], eos_id: int, unit_type: str = "char"
+) -> str:
+    """The text of units up to the first ``eos``.
 
-    PaddleSpeech prints ``<unk>`` as it is, and so does this.
+    PaddleSpeech prints tokens such as ``<unk>`` and ``<blank>`` as they are, and so does this.
+
+    Args:
+        units: ids.
+        tokens: the vocabulary by id.
+        eos_id: where the text ends.
+        unit_type: ``char``: joined, ``<space>`` a blank; ``word``: joined by blanks; ``spm``: as
+            sentencepiece decodes its pieces.
     """
-    text = []
-    for unit in units:
-        if unit == eos_id:
+    pieces = [tokens[unit] for unit in takewhile(lambda unit: unit != eos_id, units)]
+    if unit_type == "word":
+        return " ".join(pieces)
+    if unit_type == "spm":
+        return _join_pieces(pieces)
+    return "".join(pieces).replace(SPACE, " ")
+
+
+def _join_pieces(pieces: Sequence[str]) -> str:
+    """``DecodePieces`` of a sentencepiece model that was trained with the defaults.
+
+    That is: text is trimmed, so blanks in front of the first character are dropped, one of each
+    piece. All of ``tokens`` that are not of the model (``<blank>``) must be free of U+2581.
+    """
+    text, pending = "", bytearray()
+    for piece in pieces:
+        if byte := BYTE.fullmatch(piece):
+            pending.append(int(byte[1], 16))
+            continue
+        text += _decode(pending)
+        pending.clear()
+        if piece == UNKNOWN:
+            text += UNKNOWN_SURFACE
+        elif piece not in CONTROL:
+            text += (piece if text else piece.removeprefix(META_SPACE)).replace(META_SPACE, " ")
+    return text + _decode(pending)
+
+
+def _decode(data: bytearray) -> str:
+    """UTF-8, with U+FFFD for each byte that is of no character (Python's own joins some)."""
+    text, start = "", 0
+    while start < len(data):
+        for end in range(start + 1, min(start + 4, len(data)) + 1):
+            try:
+                text += data[start:end].decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+            start = end
             break
-        text.append(tokens[unit].replace(SPACE, " "))
-    return "".join(text)
+        else:
+            text += "\ufffd"
+            start += 1
+    return text

@@ -164,11 +164,11 @@ def oracle(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """PaddleSpeech with the quickstart model. It leaves logs where it runs."""
     pytest.importorskip("paddlespeech")
     from asrpack.frontends.model_directory import find_checkpoint
-    from asrpack.measure.paddlespeech import PaddleSpeech
+    from asrpack.measure.paddlespeech import open_paddlespeech
 
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("paddlespeech"))
     try:
-        yield PaddleSpeech(quickstart / MODEL, find_checkpoint(quickstart / MODEL, None))
+        yield open_paddlespeech(quickstart / MODEL, find_checkpoint(quickstart / MODEL, None))
     finally:
         os.chdir(before)

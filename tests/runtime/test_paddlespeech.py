@@ -26,7 +26,7 @@ from asrpack.stages.stage import Context
 from tests.runtime.conftest import MODEL
 
 if TYPE_CHECKING:
-    from asrpack.measure.paddlespeech import Outputs, PaddleSpeech
+    from asrpack.measure.paddlespeech_u2 import Outputs, PaddleSpeechU2
 
 pytestmark = pytest.mark.oracle
 GOLDEN = Path(__file__).parents[1] / "golden" / "quickstart_paddlespeech.json"
@@ -43,7 +43,7 @@ ODD = {
 
 
 @pytest.fixture(scope="module")
-def texts(oracle: PaddleSpeech, utterances: dict[str, Utterance]) -> dict[str, dict[str, str]]:
+def texts(oracle: PaddleSpeechU2, utterances: dict[str, Utterance]) -> dict[str, dict[str, str]]:
     """PaddleSpeech's own text of every recording by every method."""
     found = {}
     for name, utterance in utterances.items():
@@ -53,7 +53,7 @@ def texts(oracle: PaddleSpeech, utterances: dict[str, Utterance]) -> dict[str, d
 
 
 def decode_with_ours(
-    oracle: PaddleSpeech, outputs: Outputs, about: ModelDescription, method: str
+    oracle: PaddleSpeechU2, outputs: Outputs, about: ModelDescription, method: str
 ) -> str:
     """Our search over PaddleSpeech's posteriors and its decoder."""
     last = len(about.tokens) - 1
@@ -63,7 +63,7 @@ def decode_with_ours(
         nbest = ctc_prefix_beam_search(outputs.ctc_log_probs, about.decode.beam_size)
         units = nbest[0][0]
     if method == "attention_rescoring":
-        units, _ = attention_rescoring(
+        ((units, _), *_) = attention_rescoring(
             nbest,
             lambda hyps, lens: oracle.decoder_log_probs(outputs.encoder_out, hyps, lens),
             ctc_weight=about.decode.ctc_weight,
@@ -73,14 +73,14 @@ def decode_with_ours(
     return detokenize(units, about.tokens, last)
 
 
-def test_samples_are_the_same(oracle: PaddleSpeech, utterances: dict[str, Utterance]) -> None:
+def test_samples_are_the_same(oracle: PaddleSpeechU2, utterances: dict[str, Utterance]) -> None:
     for utterance in utterances.values():
         ours = read_audio(utterance.audio, 16000)
         assert np.array_equal(ours, oracle.samples(utterance.audio)), utterance.id
 
 
 def test_features_of_human_speech(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance], description: ModelDescription
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance], description: ModelDescription
 ) -> None:
     from paddlespeech.audio.transform.transformation import Transformation
 
@@ -96,7 +96,7 @@ def test_features_of_human_speech(
 
 
 def test_normalised_features_of_human_speech(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance], description: ModelDescription
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance], description: ModelDescription
 ) -> None:
     fbank = Fbank(description.front_end)
     for name, utterance in utterances.items():
@@ -113,7 +113,7 @@ def test_texts_are_those_of_the_golden_file(
 
 
 def test_our_searches_on_its_posteriors_give_its_texts(
-    oracle: PaddleSpeech,
+    oracle: PaddleSpeechU2,
     texts: dict[str, dict[str, str]],
     utterances: dict[str, Utterance],
     description: ModelDescription,
@@ -127,7 +127,7 @@ def test_our_searches_on_its_posteriors_give_its_texts(
 
 @pytest.mark.parametrize("case", ODD)
 def test_our_searches_on_odd_audio(
-    oracle: PaddleSpeech, description: ModelDescription, case: str
+    oracle: PaddleSpeechU2, description: ModelDescription, case: str
 ) -> None:
     features = oracle.features(ODD[case])
     outputs = oracle.outputs(features)
@@ -137,7 +137,7 @@ def test_our_searches_on_odd_audio(
 
 
 def test_n_best_lists_are_equal_to_the_last_bit(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance]
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance]
 ) -> None:
     for name in list(utterances)[:3]:
         features = oracle.features(oracle.samples(utterances[name].audio))
@@ -147,7 +147,7 @@ def test_n_best_lists_are_equal_to_the_last_bit(
 
 
 def test_the_bundle_s_runtime_gives_its_encoder_output_and_its_texts(
-    oracle: PaddleSpeech,
+    oracle: PaddleSpeechU2,
     texts: dict[str, dict[str, str]],
     utterances: dict[str, Utterance],
     recognizer: Recognizer,
@@ -163,7 +163,7 @@ def test_the_bundle_s_runtime_gives_its_encoder_output_and_its_texts(
 
 
 def test_encoder_output_on_the_same_features(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance], recognizer: Recognizer
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance], recognizer: Recognizer
 ) -> None:
     for name, utterance in utterances.items():
         features = oracle.features(oracle.samples(utterance.audio))
@@ -172,7 +172,7 @@ def test_encoder_output_on_the_same_features(
 
 
 def test_reference_stage(
-    oracle: PaddleSpeech,
+    oracle: PaddleSpeechU2,
     texts: dict[str, dict[str, str]],
     quickstart: Path,
     tmp_path: Path,
