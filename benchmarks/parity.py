@@ -113,7 +113,7 @@ def _outputs(
         hyps[:, 0] = size - 1
         lengths = np.arange(UNITS, UNITS - HYPOTHESES, -1)
         expected = oracle.decoder_log_probs(theirs.encoder_out, hyps, lengths)
-        found = recognizer._run_decoder(ours, hyps, lengths)
+        found = recognizer._run_decoder(ours.encoder_out, hyps, lengths)
         pairs = {
             "encoder": (theirs.encoder_out, ours.encoder_out),
             "ctc": (theirs.ctc_log_probs, ours.ctc_log_probs),

@@ -26,6 +26,12 @@ def run(
         str | None,
         typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
     ] = None,
+    streaming: Annotated[
+        bool,
+        typer.Option(
+            "--streaming", help="Hear the files piece by piece, as from a microphone; any length."
+        ),
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="0: one for each physical core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
@@ -38,6 +44,7 @@ def run(
         identity=identity,
         trust=trust or (),
         decode=decode,
+        streaming=streaming,
         as_json=as_json,
         threads=threads,
     )

@@ -16,6 +16,7 @@ from asrpack.bundle.model import (
     DecodeDefaults,
     FbankSpec,
     ModelDescription,
+    Streaming,
 )
 from asrpack.frontends.model_directory import (
     CONFIG,
@@ -28,6 +29,7 @@ from asrpack.frontends.model_directory import (
 from asrpack.frontends.paddlespeech_config import Document, Section
 from asrpack.frontends.paddlespeech_features import read_front_end
 from asrpack.frontends.paddlespeech_parameters import check_parameters
+from asrpack.frontends.paddlespeech_streaming import can_stream, read_streaming
 from asrpack.frontends.paddlespeech_u2_spec import read_spec
 from asrpack.frontends.paddlespeech_vocabulary import read_unit_type, read_vocabulary
 from asrpack.frontends.pdparams import read_pdparams
@@ -62,17 +64,19 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
         reason=f"{CONFIG} has a {encoder} encoder, and {weights.relative_to(path)} its weights",
         files=(config.path, *beside, weights),
         checkpoint=weights,
+        streams=can_stream(config),
     )
 
 
 def read(
-    path: Path, checkpoint: str | None = None
+    path: Path, checkpoint: str | None = None, *, streaming: bool = False
 ) -> tuple[ModelDescription, dict[str, np.ndarray]]:
     """Reads a model directory.
 
     Args:
         path: the directory, as PaddleSpeech unpacks a model.
         checkpoint: see :func:`asrpack.frontends.model_directory.find_checkpoint`.
+        streaming: the encoder is to take chunks and states.
 
     Returns:
         The description, and every parameter by PaddleSpeech's name, float32.
@@ -89,6 +93,7 @@ def read(
     tokens: tuple[str, ...] = ()
     unit_type = ""
     decode = DecodeDefaults()
+    chunks: Streaming | None = None
     with problems.gather():
         spec = read_spec(config)
     with problems.gather():
@@ -98,6 +103,8 @@ def read(
             tokens = read_vocabulary(config, spec.vocab_size)
         with problems.gather():
             front_end = read_front_end(config, spec.encoder.input_dim)
+        with problems.gather():
+            chunks = read_streaming(config, spec) if streaming else None
     with problems.gather():
         decode = _decode(config)
     with problems.gather():
@@ -120,6 +127,7 @@ def read(
         subsampling=subsampling.factor,
         right_context=subsampling.right_context,
         max_frames=spec.encoder.max_frames,
+        streaming=chunks,
         decode=decode,
         blank_id=0,
         sos_id=last,

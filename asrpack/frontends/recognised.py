@@ -15,9 +15,11 @@ class Recognised:
         reason: what it was recognised by, in words.
         files: the files that a build will read.
         checkpoint: the weights among them.
+        streams: it was trained to be run chunk by chunk.
     """
 
     family: str
     reason: str
     files: tuple[Path, ...]
     checkpoint: Path
+    streams: bool = False

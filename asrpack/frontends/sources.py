@@ -29,23 +29,25 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
 
 
 def read(
-    path: Path, checkpoint: str | None = None
+    path: Path, checkpoint: str | None = None, *, streaming: bool = False
 ) -> tuple[ModelDescription, dict[str, np.ndarray]]:
     """Reads a PaddleSpeech model directory.
 
     Args:
         path: the directory, as PaddleSpeech unpacks a model.
         checkpoint: see :func:`asrpack.frontends.model_directory.find_checkpoint`.
+        streaming: describe it as one that is run chunk by chunk.
 
     Returns:
         The description, and every parameter by PaddleSpeech's name, float32.
 
     Raises:
-        InputError, ErrorGroup: all that is wrong, with file, line and column where there is one.
+        InputError, ErrorGroup: all that is wrong, with file, line and column where there is one;
+            ``streaming`` asked of a model that cannot is wrong, too.
     """
     if _is_deepspeech2(path):
-        return paddlespeech_deepspeech2.read(path, checkpoint)
-    return paddlespeech_u2.read(path, checkpoint)
+        return paddlespeech_deepspeech2.read(path, checkpoint, streaming=streaming)
+    return paddlespeech_u2.read(path, checkpoint, streaming=streaming)
 
 
 def _is_deepspeech2(path: Path) -> bool:

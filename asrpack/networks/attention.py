@@ -9,11 +9,15 @@ float32 and float16.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import paddle
 from paddle import nn
 
 from asrpack.networks.modules import add_adaptive_scale
+
+if TYPE_CHECKING:
+    from asrpack.networks.history import History
 
 MASKED = -1e4
 
@@ -76,12 +80,18 @@ class MultiHeadedAttention(nn.Layer):
         return self.linear_out(mixed.reshape([0, 0, self.heads * self.head_size]))
 
     def forward(
-        self, query: paddle.Tensor, memory: paddle.Tensor, bias: paddle.Tensor
+        self,
+        query: paddle.Tensor,
+        memory: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends from ``query`` (B, T1, size) to ``memory`` (B, T2, size)."""
+        """Attends from ``query`` (B, T1, size) to the history and ``memory`` (B, T2, size)."""
         q = self.split(self.linear_q(query))
         k = self.split(self.linear_k(memory))
         v = self.split(self.linear_v(memory))
+        if history is not None:
+            k, v = history.extend(k, v)
         return self.attend(paddle.matmul(q, k, transpose_y=True), v, bias)
 
 
@@ -89,10 +99,14 @@ class SelfAttention(MultiHeadedAttention):
     """Attention within a sequence, blind to positions."""
 
     def forward(  # type: ignore[override]
-        self, x: paddle.Tensor, positions: paddle.Tensor | None, bias: paddle.Tensor
+        self,
+        x: paddle.Tensor,
+        positions: paddle.Tensor | None,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends within ``x`` (B, T, size); ``positions`` are for the other kinds."""
-        return super().forward(x, x, bias)
+        """As the other kinds, without ``positions``."""
+        return super().forward(x, x, bias, history)
 
 
 class RelPositionMultiHeadedAttention(MultiHeadedAttention):
@@ -111,14 +125,23 @@ class RelPositionMultiHeadedAttention(MultiHeadedAttention):
             add_adaptive_scale(self, size)
 
     def forward(  # type: ignore[override]
-        self, x: paddle.Tensor, positions: paddle.Tensor, bias: paddle.Tensor
+        self,
+        x: paddle.Tensor,
+        positions: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends within ``x`` (B, T, size) given ``positions`` (1, T, size)."""
+        """Attends within the history and ``x`` (B, T, size).
+
+        ``positions`` are those of all that is attended to: (1 or B, C + T, size).
+        """
         if self.scales:
             x = self.ada_scale * x + self.ada_bias
         q = self.split(self.linear_q(x))
         k = self.split(self.linear_k(x))
         v = self.split(self.linear_v(x))
+        if history is not None:
+            k, v = history.extend(k, v)
         p = self.split(self.linear_pos(positions))
         content = paddle.matmul(q + self.pos_bias_u.unsqueeze(1), k, transpose_y=True)
         position = paddle.matmul(q + self.pos_bias_v.unsqueeze(1), p, transpose_y=True)
@@ -133,7 +156,7 @@ class RotaryMultiHeadedAttention(MultiHeadedAttention):
     """
 
     def rotate(self, x: paddle.Tensor, positions: paddle.Tensor) -> paddle.Tensor:
-        """Turns the pairs of channels of ``x`` (B, T, size) by ``positions`` (1, T, size)."""
+        """Turns the pairs of channels of ``x`` (B, T, size) by ``positions`` (1 or B, T, size)."""
         pairs = [0, 0, self.heads * self.head_size // 2, 2]
         x, angles = x.reshape(pairs), positions.reshape(pairs)
         even, odd, sine, cosine = x[..., 0], x[..., 1], angles[..., 0], angles[..., 1]
@@ -141,12 +164,21 @@ class RotaryMultiHeadedAttention(MultiHeadedAttention):
         return turned.reshape([0, 0, self.heads * self.head_size])
 
     def forward(  # type: ignore[override]
-        self, x: paddle.Tensor, positions: paddle.Tensor, bias: paddle.Tensor
+        self,
+        x: paddle.Tensor,
+        positions: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends within ``x`` (B, T, size) given ``positions`` (1, T, size)."""
+        """Attends within the history, which has turned before, and ``x`` (B, T, size).
+
+        ``positions`` are those of ``x``: (1 or B, T, size).
+        """
         q = self.split(self.rotate(self.linear_q(x), positions))
         k = self.split(self.rotate(self.linear_k(x), positions))
         v = self.split(self.linear_v(x))
+        if history is not None:
+            k, v = history.extend(k, v)
         return self.attend(paddle.matmul(q, k, transpose_y=True), v, bias)
 
 

@@ -10,6 +10,7 @@ from paddle import nn
 
 from asrpack.networks.attention import self_attention
 from asrpack.networks.encoder_spec import ConformerSpec
+from asrpack.networks.history import History
 from asrpack.networks.modules import FeedForward, activate, layer_norm
 
 
@@ -38,10 +39,14 @@ class ConvolutionModule(nn.Layer):
         )
         self.pointwise_conv2 = nn.Conv1D(in_channels=size, out_channels=size, kernel_size=1)
 
-    def forward(self, x: paddle.Tensor, valid: paddle.Tensor) -> paddle.Tensor:
+    def forward(
+        self, x: paddle.Tensor, valid: paddle.Tensor, history: History | None = None
+    ) -> paddle.Tensor:
         """Convolves ``x`` (B, T, size); ``valid`` (B, 1, T) is 1.0 on frames, 0.0 on padding."""
         x = x.transpose([0, 2, 1]) * valid
-        if self.causal:
+        if self.causal and history is not None:
+            x = history.pad(x)
+        elif self.causal:
             # Padded before the gate, as PaddleSpeech does: what the depthwise convolution sees
             # on the left is the gated bias, not zero. A product and not a pad: of the pads that
             # Paddle 3.3 saves, paddle2onnx 2.1 reads the value from where there is none.
@@ -90,14 +95,16 @@ class ConformerBlock(nn.Layer):
         positions: paddle.Tensor,
         bias: paddle.Tensor,
         valid: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
         """One block over (B, T, size).
 
         Args:
             x: (B, T, size).
-            positions: rows of the positional table (1, T, size).
-            bias: added to attention scores (B, 1, 1 or T, T).
+            positions: rows of the positional table, as the attention takes them.
+            bias: added to attention scores (B, 1, 1 or T, C + T).
             valid: 1.0 on frames, 0.0 on padding (B, 1, T).
+            history: of C frames, where the encoder streams.
         """
         if self.macaron:
             y = self.norm_ff_macaron(x) if self.normalize_before else x
@@ -105,7 +112,7 @@ class ConformerBlock(nn.Layer):
             x = x if self.normalize_before else self.norm_ff_macaron(x)
 
         y = self.norm_mha(x) if self.normalize_before else x
-        seen = self.self_attn(y, positions, bias)
+        seen = self.self_attn(y, positions, bias, history)
         if self.concat_after:
             seen = self.concat_linear(paddle.concat([y, seen], axis=-1))
         x = x + seen
@@ -113,7 +120,7 @@ class ConformerBlock(nn.Layer):
 
         if self.convolves:
             y = self.norm_conv(x) if self.normalize_before else x
-            x = x + self.conv_module(y, valid)
+            x = x + self.conv_module(y, valid, history)
             x = x if self.normalize_before else self.norm_conv(x)
 
         y = self.norm_ff(x) if self.normalize_before else x

@@ -13,7 +13,7 @@ from paddle import nn
 
 from asrpack.networks.deepspeech2_spec import CHANNELS, SUBSAMPLING, DeepSpeech2Spec, aliases
 from asrpack.networks.parameters import load
-from asrpack.networks.subsampling import unpadded_lengths
+from asrpack.networks.subsampling import subsampled_lengths
 from asrpack.networks.u2 import CtcHead
 
 States = tuple[paddle.Tensor, ...]
@@ -80,7 +80,7 @@ class CrnnEncoder(nn.Layer):
             Hidden states (B, T', output_size), their lengths (B,) int64, and the states, where
             there were any, after the last valid frame of each row.
         """
-        out_lens = unpadded_lengths(SUBSAMPLING.layers, feat_lens)
+        out_lens = subsampled_lengths(SUBSAMPLING.layers, feat_lens)
         x = self.conv(feats)
         last = []
         for index, layer in enumerate(self.rnn):

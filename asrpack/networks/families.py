@@ -22,7 +22,8 @@ def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
         InputError: the family has no network here.
     """
     if description.family == "paddlespeech_u2":
-        specs = u2_graphs.graph_specs(U2Spec.from_dict(description.network))
+        streaming = description.streaming is not None
+        specs = u2_graphs.graph_specs(U2Spec.from_dict(description.network), streaming)
         return tuple(spec for spec in specs if spec.name in description.graphs)
     if description.family == "paddlespeech_deepspeech2":
         states = () if description.streaming is None else description.streaming.states
@@ -45,7 +46,8 @@ def layers(description: ModelDescription, parameters: Mapping[str, np.ndarray]) 
         from asrpack.networks import u2
 
         model = u2.build(U2Spec.from_dict(description.network), parameters)
-        return {"encoder": u2.EncoderGraph(model), **u2.decoder_graphs(model)}
+        encoder = u2.EncoderGraph if description.streaming is None else u2.StreamingEncoderGraph
+        return {"encoder": encoder(model), **u2.decoder_graphs(model)}
     if description.family == "paddlespeech_deepspeech2":
         from asrpack.networks import deepspeech2
 

@@ -105,3 +105,8 @@ class PositionalEncoding(nn.Layer):
         """``count`` rows of the table (1, count, size): the first, and ``every`` so many."""
         table = self.pe if every == 1 else self.pe[:, ::every]
         return table[:, :count]
+
+    def at(self, index: paddle.Tensor) -> paddle.Tensor:
+        """The rows (B, N, size) that ``index`` (B, N) names; past the ends those at the ends."""
+        table = self.pe[0]
+        return nn.functional.embedding(paddle.clip(index, 0, table.shape[0] - 1), table)

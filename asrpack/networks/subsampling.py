@@ -39,7 +39,7 @@ class ConvolutionalSubsampling(nn.Layer):
 
     def lengths(self, frames: paddle.Tensor) -> paddle.Tensor:
         """Output frames that depend on valid input frames only; int64 (B,) to (B,)."""
-        return unpadded_lengths(self.layers, frames)
+        return subsampled_lengths(self.layers, frames)
 
 
 class DepthwiseSubsampling(nn.Layer):
@@ -77,7 +77,7 @@ class DepthwiseSubsampling(nn.Layer):
 
     def lengths(self, frames: paddle.Tensor) -> paddle.Tensor:
         """Output frames that depend on valid input frames only; int64 (B,) to (B,)."""
-        return unpadded_lengths(self.layers, frames)
+        return subsampled_lengths(self.layers, frames)
 
 
 class LinearInput(nn.Layer):
@@ -105,7 +105,7 @@ def input_layer(subsampling: Subsampling, bins: int, size: int) -> nn.Layer:
     return LinearInput(bins, size)
 
 
-def unpadded_lengths(layers: tuple[tuple[int, int], ...], frames: paddle.Tensor) -> paddle.Tensor:
+def subsampled_lengths(layers: tuple[tuple[int, int], ...], frames: paddle.Tensor) -> paddle.Tensor:
     """Frames that leave a stack of unpadded convolutions of (kernel, stride); int64 (B,).
 
     PaddleSpeech subsamples the mask instead, which counts one frame more for all but the

@@ -7,6 +7,7 @@ from paddle import nn
 
 from asrpack.networks.attention import SelfAttention
 from asrpack.networks.encoder_spec import TransformerEncoderSpec
+from asrpack.networks.history import History
 from asrpack.networks.modules import FeedForward, layer_norm
 
 
@@ -30,17 +31,19 @@ class TransformerBlock(nn.Layer):
         positions: paddle.Tensor | None,
         bias: paddle.Tensor,
         valid: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
         """One block over (B, T, size).
 
         Args:
             x: (B, T, size).
             positions: without effect; here and in ``valid`` as a conformer's block takes them.
-            bias: added to attention scores (B, 1, 1 or T, T).
+            bias: added to attention scores (B, 1, 1 or T, C + T).
             valid: without effect.
+            history: of C frames, where the encoder streams.
         """
         y = self.norm1(x) if self.normalize_before else x
-        seen = self.self_attn(y, positions, bias)
+        seen = self.self_attn(y, positions, bias, history)
         if self.concat_after:
             seen = self.concat_linear(paddle.concat([y, seen], axis=-1))
         x = x + seen

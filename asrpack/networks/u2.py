@@ -65,6 +65,31 @@ class EncoderGraph(nn.Layer):
         return encoder_out, self.ctc(encoder_out), out_lens
 
 
+class StreamingEncoderGraph(nn.Layer):
+    """What ``encoder.onnx`` computes where the model streams: a chunk, or a whole recording."""
+
+    def __init__(self, model: U2) -> None:
+        super().__init__()
+        self.encoder = model.encoder
+        self.ctc = model.ctc
+
+    def forward(
+        self,
+        feats: paddle.Tensor,
+        feat_lens: paddle.Tensor,
+        offset: paddle.Tensor,
+        cache_lens: paddle.Tensor,
+        att_cache: paddle.Tensor,
+        cnn_cache: paddle.Tensor | None = None,
+    ) -> tuple[paddle.Tensor, ...]:
+        """Of a chunk: encoder_out, ctc_log_probs, out_lens, and what follows on each cache."""
+        encoder_out, out_lens, *caches = self.encoder.forward_chunk(
+            feats, feat_lens, offset, cache_lens, att_cache, cnn_cache
+        )
+        outputs = [encoder_out, self.ctc(encoder_out), out_lens]
+        return (*outputs, *(cache for cache in caches if cache is not None))
+
+
 class DecoderGraph(nn.Layer):
     """What ``decoder.onnx`` and ``right_decoder.onnx`` compute."""
 

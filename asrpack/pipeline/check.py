@@ -67,7 +67,8 @@ def _model(loaded: LoadedRecipe, weights: bool, errors: list[AsrpackError]) -> R
     try:
         found = recognise(model.path, model.checkpoint)
         if weights:
-            read(model.path, model.checkpoint)
+            streaming = loaded.recipe.streaming is not None
+            read(model.path, model.checkpoint, streaming=streaming)
         return found
     except InputError as error:
         errors.append(error)

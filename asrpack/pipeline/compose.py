@@ -62,9 +62,15 @@ def _to_onnx(recipe: Recipe, probe_set: Source) -> list[Node]:
     probe = Output("probe", "probe.npz")
     compared = {"description": MODEL, "cases": Output("export", "cases.npz")}
     exported = {"description": MODEL, "params": Output("import", "params.npz"), "probe": probe}
+    chunks = {} if recipe.streaming is None else recipe.streaming.model_dump()
     return [
-        _node(Import(), {"model": Source(recipe.model.path)}, checkpoint=recipe.model.checkpoint),
-        _node(Configure(), {"description": MODEL}, **recipe.decode.model_dump()),
+        _node(
+            Import(),
+            {"model": Source(recipe.model.path)},
+            checkpoint=recipe.model.checkpoint,
+            streaming=recipe.streaming is not None,
+        ),
+        _node(Configure(), {"description": MODEL}, **recipe.decode.model_dump(), **chunks),
         _node(Probe(), {"description": MODEL, "manifest": probe_set}),
         _node(Export(), exported),
         _node(Convert(), {"paddle": Output("export", "paddle"), **compared}),

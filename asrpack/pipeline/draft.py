@@ -46,7 +46,7 @@ builds:
 # The model's own, unless you change them here:
 #decode: {{method: {method}, beam_size: {beam_size}, ctc_weight: {ctc_weight}}}
 
-# How the result is measured:
+{streaming}# How the result is measured:
 #evaluate:
 #  methods: [ctc_greedy_search, ctc_prefix_beam_search, attention_rescoring]
 #  oracle: paddlespeech   # compare with PaddleSpeech's own text; it must be installed
@@ -72,6 +72,13 @@ protect:
   # asrpack keys generate signing -o {keys}vendor.pem
   sign:
     key: {{file: keys/vendor.pem}}
+"""
+# Where the model can stream.
+_STREAMING = """\
+# The model can stream: recognise while the audio arrives, too, by the same weights. Chunks are in
+# encoder frames; left_chunks is the history that attention sees, -1 for all:
+#streaming: {{chunk_size: {chunk_size}, left_chunks: {left_chunks}}}
+
 """
 
 
@@ -101,7 +108,7 @@ def draft_recipe(model: Path, recipe: Path, checkpoint: str | None = None) -> Dr
         if error.code == "checkpoint-ambiguous" and error.remedy:
             error.remedy = error.remedy.replace("set model.checkpoint to", "give --checkpoint")
         raise
-    description, parameters = read(model, checkpoint)
+    description, parameters = read(model, checkpoint, streaming=found.streams)
     weights = sum(array.size for array in parameters.values())
     folder = recipe.absolute().parent
     reason = " ".join(found.reason.split())  # it goes into a comment, which a line break would end
@@ -120,6 +127,7 @@ def draft_recipe(model: Path, recipe: Path, checkpoint: str | None = None) -> Dr
         method=description.decode.method,
         beam_size=description.decode.beam_size,
         ctc_weight=description.decode.ctc_weight,
+        streaming=_streaming(description),
         # As a command typed in the current folder has it.
         keys=os.path.relpath(folder / "keys") + "/",
     )
@@ -135,7 +143,15 @@ def _summary(description: ModelDescription, weights: int) -> str:
         f"{weights / 1e6:.1f} million parameters, {len(description.tokens)} units, "
         f"{takes}, {description.sample_rate} Hz, "
         f"decoded by {description.decode.method}"
+        + (", can stream" if description.streaming else "")
     )
+
+
+def _streaming(description: ModelDescription) -> str:
+    chunks = description.streaming
+    if chunks is None:
+        return ""
+    return _STREAMING.format(chunk_size=chunks.chunk_size, left_chunks=chunks.left_chunks)
 
 
 def _manifest(data: Path, use: str, folder: Path) -> str:

@@ -164,6 +164,27 @@ class Decode(Section):
     )
 
 
+class Streaming(Section):
+    """Recognition while the audio arrives, besides whole recordings, by the same weights.
+
+    The section's presence asks for it; the model must have been trained for it.
+    """
+
+    chunk_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Encoder frames of a chunk, 40 ms each where the model subsamples by 4: more "
+        "is more exact and later. Without it: the model's own, or 16.",
+    )
+    left_chunks: int | None = Field(
+        default=None,
+        ge=-1,
+        description="Chunks of history that attention sees, -1 for all: fewer is faster. Without "
+        "it: the model's own.",
+    )
+
+
 class Evaluate(Section):
     """How the finished model is measured."""
 
@@ -350,6 +371,11 @@ class Recipe(Section):
     )
     decode: Decode = Field(
         default=Decode(), description="Decoding options that replace the model's own."
+    )
+    streaming: Streaming | None = Field(
+        default=None,
+        description="Recognition while the audio arrives: `streaming: {}` has the model's own "
+        "chunks. Without the section the bundle takes whole recordings only.",
     )
     evaluate: Evaluate = Field(
         default=Evaluate(), description="How the finished model is measured."

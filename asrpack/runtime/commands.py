@@ -13,9 +13,14 @@ import numpy as np
 
 from asrpack.errors import InputError
 from asrpack.runtime.audio import read_audio
+from asrpack.runtime.endpointing import Endpointing
 from asrpack.runtime.keyring import TRUST_VARIABLE, identity_source, trust_paths
 from asrpack.runtime.load import OpenBundle, open_bundle
-from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.recognizer import Hypothesis, Recognizer
+from asrpack.runtime.streaming import StreamingRecognizer
+
+# What a microphone gives at a time.
+_PIECE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,22 @@ class Transcript:
     decode: str
 
 
+@dataclass(frozen=True)
+class SpokenText:
+    """What was said between two endpoints, and when, in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class StreamedTranscript(Transcript):
+    """One line of ``run --streaming --json``."""
+
+    segments: tuple[SpokenText, ...]
+
+
 def run(
     bundle: Path,
     audio: Sequence[Path],
@@ -46,6 +67,7 @@ def run(
     identity: str | None,
     trust: Sequence[Path] = (),
     decode: str | None = None,
+    streaming: bool = False,
     as_json: bool = False,
     threads: int = 0,
 ) -> int:
@@ -53,18 +75,27 @@ def run(
 
     A file that cannot be read is reported on standard error and the others go on.
 
+    Args:
+        streaming: hear the files piece by piece, as from a microphone.
+
     Returns:
         0, or 3 if a file failed.
 
     Raises:
-        AsrpackError: the bundle cannot be opened, or there is no such decoding method.
+        AsrpackError: the bundle cannot be opened, there is no such decoding method, or the model
+            does not stream.
     """
     recognizer = _open(bundle, identity, trust, threads).recognizer
     method = recognizer.check_method(decode)
+    streams = StreamingRecognizer(recognizer) if streaming else None
     code = 0
     for path in audio:
         try:
-            result = transcribe_file(recognizer, path, method)
+            result = (
+                transcribe_file(recognizer, path, method)
+                if streams is None
+                else stream_file(streams, path, method)
+            )
         except InputError as error:
             _say(f"asrpack: {error}", error=True)
             code = error.exit_code
@@ -86,7 +117,37 @@ def transcribe_file(recognizer: Recognizer, path: Path, method: str) -> Transcri
     rate = recognizer.description.sample_rate
     samples = read_audio(path, rate, max_seconds=recognizer.max_seconds)
     hypothesis = recognizer.transcribe(samples, method)
-    seconds = len(samples) / rate
+    return _transcript(path, hypothesis, len(samples) / rate, began, method)
+
+
+def stream_file(streams: StreamingRecognizer, path: Path, method: str) -> StreamedTranscript:
+    """Reads one audio file and transcribes it as it would come from a microphone.
+
+    Utterances end at pauses (:class:`Endpointing`), so the file may be of any length.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    began = time.perf_counter()
+    rate = streams.recognizer.description.sample_rate
+    samples = read_audio(path, rate)
+    stream = streams.stream(method, Endpointing())
+    piece = round(rate * _PIECE_SECONDS)
+    for start in range(0, len(samples), piece):
+        stream.accept(samples[start : start + piece])
+    hypothesis = stream.finish()
+    return StreamedTranscript(
+        **asdict(_transcript(path, hypothesis, len(samples) / rate, began, method)),
+        segments=tuple(
+            SpokenText(segment.hypothesis.text, round(segment.start, 3), round(segment.end, 3))
+            for segment in stream.segments
+        ),
+    )
+
+
+def _transcript(
+    path: Path, hypothesis: Hypothesis, seconds: float, began: float, method: str
+) -> Transcript:
     rtf = round((time.perf_counter() - began) / seconds, 5) if seconds else None
     return Transcript(
         str(path), hypothesis.text, round(hypothesis.score, 4), round(seconds, 3), rtf, method
@@ -106,7 +167,7 @@ def selftest(
 def try_out(
     bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
 ) -> OpenBundle:
-    """Verifies, decrypts, loads, and runs every decoding method on a second of tone.
+    """Verifies, decrypts, loads, and runs every decoding method on a second of tone, and a stream.
 
     Raises:
         AsrpackError: any of these failed.
@@ -114,10 +175,14 @@ def try_out(
     opened = _open(bundle, identity, trust, threads)
     recognizer = opened.recognizer
     rate = opened.description.sample_rate
-    tone = 3000 * np.sin(2 * np.pi * 440 / rate * np.arange(rate))
-    encoded = recognizer.encode(recognizer.features(tone.astype(np.float32)))
+    tone = (3000 * np.sin(2 * np.pi * 440 / rate * np.arange(rate))).astype(np.float32)
+    encoded = recognizer.encode(recognizer.features(tone))
     for method in opened.description.methods:
         recognizer.decode(encoded, method)
+    if opened.description.streaming is not None:
+        stream = StreamingRecognizer(recognizer).stream()
+        stream.accept(tone)
+        stream.finish()
     return opened
 
 

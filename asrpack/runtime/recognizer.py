@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.model import DECODER_METHODS, ModelDescription
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.audio import audio_too_long
-from asrpack.runtime.decoding import (
-    attention_rescoring,
-    ctc_greedy_search,
-    ctc_prefix_beam_search,
-)
+from asrpack.runtime.decoding import GreedySearch, PrefixBeamSearch, attention_rescoring
 from asrpack.runtime.front_end import FrontEnd
 from asrpack.runtime.session import open_session
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import detokenize
 
+CtcSearch = GreedySearch | PrefixBeamSearch
 CTC_OUTPUT = "ctc_log_probs"
 DECODER_OUTPUTS = ("decoder_log_probs",)
 
@@ -140,7 +137,38 @@ class Recognizer:
         feed = {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)}
         if (streaming := self.description.streaming) is not None:
             feed |= EncoderState.start(streaming).feed(streaming)
-        ctc_log_probs, *encoder_out = self._encoder.run(self._encoder_outputs, feed)
+        return self._encoded(self._encoder.run(self._encoder_outputs, feed))
+
+    def encode_chunk(
+        self, feats: NDArray[np.float32], state: EncoderState
+    ) -> tuple[Encoded, EncoderState]:
+        """Runs the encoder over one chunk of a recording.
+
+        Args:
+            feats: shape (T, D), normalised, more than the right context; see
+                :class:`asrpack.bundle.model.Streaming` for T.
+            state: of the chunk before.
+
+        Returns:
+            The chunk's result, and the state for the next one.
+
+        Raises:
+            ToolchainError: the network's output is not a number.
+        """
+        streaming = self.description.streaming
+        assert streaming is not None
+        names = (*self._encoder_outputs, "out_lens")
+        names += tuple(f"next_{item.name}" for item in streaming.states)
+        feed = {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)}
+        values = self._encoder.run(names, feed | state.feed(streaming))
+        outputs = dict(zip(names, values, strict=True))
+        frames = int(outputs["out_lens"][0])
+        encoded = self._encoded([outputs[name][:, :frames] for name in self._encoder_outputs])
+        return encoded, state.next(streaming, outputs, frames)
+
+    @staticmethod
+    def _encoded(outputs: Sequence[NDArray[np.float32]]) -> Encoded:
+        ctc_log_probs, *encoder_out = outputs
         if np.isnan(ctc_log_probs).any():
             raise ToolchainError(
                 "the network's output is not a number",
@@ -163,22 +191,44 @@ class Recognizer:
         method = self.check_method(method)
         if not len(encoded.ctc_log_probs):
             return NOTHING
-        about, log_probs = self.description, encoded.ctc_log_probs
+        search = self.search(method)
+        search.advance(encoded.ctc_log_probs)
+        return self.conclude(search, encoded.encoder_out, method)
+
+    def search(self, method: str) -> CtcSearch:
+        """The CTC search that a method starts with; it is advanced chunk by chunk."""
         if method == "ctc_greedy_search":
-            units, score = ctc_greedy_search(log_probs, about.blank_id)
-        else:
-            nbest = ctc_prefix_beam_search(log_probs, about.decode.beam_size, about.blank_id)
-            units, score = nbest[0]
-        if method == "attention_rescoring":
-            ((units, score), *_) = attention_rescoring(
-                nbest,
-                lambda hyps, lengths: self._run_decoder(encoded, hyps, lengths),
-                ctc_weight=about.decode.ctc_weight,
-                sos_id=self._id(about.sos_id),
-                eos_id=self._id(about.eos_id),
-                blank_id=about.blank_id,
-            )
-        return Hypothesis(detokenize(units, about.tokens, self._id(about.eos_id)), units, score)
+            return GreedySearch(self.description.blank_id)
+        return PrefixBeamSearch(self.description.decode.beam_size, self.description.blank_id)
+
+    def hypothesis(self, search: CtcSearch) -> Hypothesis:
+        """What a search has found so far, by CTC alone; it must have seen a frame."""
+        if isinstance(search, GreedySearch):
+            return self._hypothesis(search.best(), search.score)
+        return self._hypothesis(*search.nbest()[0])
+
+    def conclude(
+        self, search: CtcSearch, encoder_out: NDArray[np.float32] | None, method: str
+    ) -> Hypothesis:
+        """The best text, once a search has seen all frames.
+
+        Args:
+            search: for this method, from :meth:`search`; it must have seen a frame.
+            encoder_out: of the same frames, shape (T', H); needed by methods with a decoder.
+        """
+        if isinstance(search, GreedySearch) or method not in DECODER_METHODS:
+            return self.hypothesis(search)
+        about = self.description
+        assert encoder_out is not None  # see check_method
+        ((units, score), *_) = attention_rescoring(
+            search.nbest(),
+            lambda hyps, lengths: self._run_decoder(encoder_out, hyps, lengths),
+            ctc_weight=about.decode.ctc_weight,
+            sos_id=self._id(about.sos_id),
+            eos_id=self._id(about.eos_id),
+            blank_id=about.blank_id,
+        )
+        return self._hypothesis(units, score)
 
     def transcribe(self, samples: NDArray[np.float32], method: str | None = None) -> Hypothesis:
         """Samples to text; silence and less than a frame of audio give an empty text.
@@ -210,14 +260,21 @@ class Recognizer:
             )
         return method
 
+    def _hypothesis(self, units: tuple[int, ...], score: float) -> Hypothesis:
+        about = self.description
+        eos_id = self._id(about.eos_id)
+        return Hypothesis(detokenize(units, about.tokens, eos_id, about.unit_type), units, score)
+
     def _id(self, unit: int) -> int:
         return unit % len(self.description.tokens)  # -1 is the last unit
 
     def _run_decoder(
-        self, encoded: Encoded, hyps_in: NDArray[np.int64], lens: NDArray[np.int64]
+        self,
+        encoder_out: NDArray[np.float32],
+        hyps_in: NDArray[np.int64],
+        lens: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        encoder_out = encoded.encoder_out
-        assert self._decoder is not None and encoder_out is not None  # see check_method
+        assert self._decoder is not None  # see check_method
         count = len(hyps_in)
         feed = {
             "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),

@@ -15,6 +15,12 @@ CONTROL = frozenset({"<s>", "</s>", "<pad>"})
 BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
+def join_texts(texts: Sequence[str], tokens: Sequence[str], unit_type: str = "char") -> str:
+    """One text of several, with blanks between where the units have them."""
+    spaced = unit_type != "char" or SPACE in tokens
+    return (" " if spaced else "").join(texts)
+
+
 def detokenize(
     units: Sequence[int], tokens: Sequence[str], eos_id: int, unit_type: str = "char"
 ) -> str:

@@ -23,7 +23,11 @@ class EvaluateParams(stage.Params):
 
 
 class Evaluate(Stage):
-    """``evaluation.json``: error rates, changes, size, and timings under their own key."""
+    """``evaluation.json``: error rates, changes, size, and timings under their own key.
+
+    Where the model streams, each method has ``streaming``, too: the candidate heard piece by
+    piece, against the candidate on whole recordings.
+    """
 
     name: ClassVar[str] = "evaluate"
     outputs: ClassVar[tuple[str, ...]] = ("evaluation.json",)
@@ -39,6 +43,7 @@ class Evaluate(Stage):
             compare_texts,
             load_recognizer,
             read_samples,
+            stream_all,
             time_pair,
             transcribe_all,
         )
@@ -79,6 +84,19 @@ class Evaluate(Stage):
                 for s in samples
             ],
         }
+        if description.streaming is not None:
+            streamed = stream_all(
+                models["candidate"],
+                inputs["manifest"],
+                methods,
+                lambda done: context.progress(done, len(samples), "streaming"),
+            )
+            for method in methods:
+                result["methods"][method]["streaming"] = compare_texts(
+                    samples, texts["candidate"], streamed, method, ("whole", "streaming")
+                )
+            for entry in result["utterances"]:
+                entry["streaming"] = streamed[entry["utt"]]
         if "reference" in inputs:
             oracle = json.loads(inputs["reference"].read_bytes())
             result["paddlespeech"] = {

@@ -13,9 +13,14 @@ from asrpack.stages.stage import Context, Stage
 
 
 class ImportParams(stage.Params):
-    """``checkpoint`` names the weights where the directory has several."""
+    """``checkpoint`` names the weights where the directory has several.
+
+    Attributes:
+        streaming: the model is to be run chunk by chunk, too.
+    """
 
     checkpoint: str | None = None
+    streaming: bool = False
 
 
 class Import(Stage):
@@ -40,7 +45,9 @@ class Import(Stage):
         Raises:
             InputError, ErrorGroup: all that is wrong with the directory.
         """
-        description, parameters = read(inputs["model"], params.checkpoint)
+        description, parameters = read(
+            inputs["model"], params.checkpoint, streaming=params.streaming
+        )
         (out / "model.json").write_text(description.to_json(), encoding="utf-8")
         save_arrays(out / "params.npz", parameters)
         count = sum(array.size for array in parameters.values())

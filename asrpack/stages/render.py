@@ -107,6 +107,7 @@ class Render(Stage):
                 "sample_rate": description.sample_rate,
                 "vocabulary": len(description.tokens),
                 "method": description.decode.method,
+                "streams": description.streaming is not None,
                 "marked": metadata.watermark is not None,
                 "python": f"{sys.version_info.major}.{sys.version_info.minor}",
                 "packages": packages,

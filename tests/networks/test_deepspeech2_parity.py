@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asrpack.frontends.model_directory import find_checkpoint
 from asrpack.frontends.paddlespeech_deepspeech2 import read
 from asrpack.networks.deepspeech2_graphs import CHUNK_SIZE, streaming
 from asrpack.networks.deepspeech2_spec import SUBSAMPLING, DeepSpeech2Spec, aliases
@@ -147,32 +148,24 @@ def test_texts_of_recordings(
     PaddleSpeech's own (``ctc_greedy_decoding`` of its ctc_decoders, C++) cannot be installed on
     this Python: repeats are joined, blanks dropped, and every other unit printed as it is.
     """
-    import paddle
-    import soundfile
-    from paddlespeech.audio.transform.transformation import Transformation
-
+    from asrpack.measure.paddlespeech import open_paddlespeech
     from asrpack.runtime.audio import read_audio
     from asrpack.runtime.recognizer import Recognizer
 
+    monkeypatch.chdir(tmp_path)  # PaddleSpeech leaves logs where it runs
     model = tmp_path / "model"
-    config = configuration(layers=2, size=24, vocabulary=20, direction=direction)
-    write_model(model, config, sharpness=8.0)
-    about, parameters = read(model)
+    write_model(
+        model, configuration(layers=2, size=24, vocabulary=20, direction=direction), sharpness=8.0
+    )
+    about, parameters = read(model, streaming=direction == "forward")
     folder = optimize(about, parameters, tmp_path)
     ours = Recognizer(about, {"encoder": (folder / "encoder.onnx").read_bytes()}, threads=1)
-    theirs = oracle(deepspeech2, DeepSpeech2Spec.from_dict(about.network), parameters)
-    monkeypatch.chdir(model)  # PaddleSpeech takes its paths relative to it
-    transform = Transformation(config["preprocess_config"])
+    theirs = open_paddlespeech(model, find_checkpoint(model, None))
     texts = []
-    for path in sorted((quickstart / "data").rglob("*.flac"))[:4]:
-        samples = soundfile.read(path, dtype="int16")[0]
-        feats = transform(samples, train=False).astype(np.float32)
-        with paddle.no_grad():
-            tensors = paddle.to_tensor(feats[None]), paddle.to_tensor([len(feats)])
-            encoded = theirs.encoder(*tensors, None, None)[0]
-        best = log_probs(theirs, encoded)[0].argmax(axis=-1)
-        units = [int(unit) for unit, _ in groupby(best) if unit != 0]
-        texts.append("".join(about.tokens[unit] for unit in units))
+    for path in sorted((quickstart / "data").rglob("*.flac"))[:6]:
+        feats = theirs.features(theirs.samples(path))
+        best = theirs.log_probs(feats).argmax(axis=-1)
+        texts.append("".join(about.tokens[unit] for unit, _ in groupby(best) if unit != 0))
         found = ours.transcribe(read_audio(path, about.sample_rate), "ctc_greedy_search")
-        assert found.text == texts[-1]
+        assert found.text == texts[-1] == theirs.decode(feats, "ctc_greedy_search")
     assert all(texts)

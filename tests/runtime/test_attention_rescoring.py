@@ -12,7 +12,6 @@ from asrpack.runtime.decoding.attention_rescoring import decoder_input, reversed
 
 UNITS = 6
 EOS = 5
-SOS = 6
 HYPOTHESES = st.lists(
     st.tuples(
         st.lists(st.integers(1, 4), max_size=6).map(tuple),
