@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from asrpack.bundle.model import ModelDescription
-from asrpack.frontends import paddlespeech_u2
+from asrpack.frontends import paddlespeech_deepspeech2, paddlespeech_u2
+from asrpack.frontends.model_directory import require_config
+from asrpack.frontends.paddlespeech_config import Document
 from asrpack.frontends.recognised import Recognised
 
 
@@ -21,6 +23,8 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
     Raises:
         InputError: nothing that can be read; the message says what it looks like instead.
     """
+    if _is_deepspeech2(path):
+        return paddlespeech_deepspeech2.recognise(path, checkpoint)
     return paddlespeech_u2.recognise(path, checkpoint)
 
 
@@ -41,4 +45,10 @@ def read(
         InputError, ErrorGroup: all that is wrong, with file, line and column where there is one;
             ``streaming`` asked of a model that cannot is wrong, too.
     """
+    if _is_deepspeech2(path):
+        return paddlespeech_deepspeech2.read(path, checkpoint, streaming=streaming)
     return paddlespeech_u2.read(path, checkpoint, streaming=streaming)
+
+
+def _is_deepspeech2(path: Path) -> bool:
+    return paddlespeech_deepspeech2.describes(Document.read(require_config(path)).values)
