@@ -9,10 +9,31 @@ import numpy as np
 from asrpack.bundle.model import ModelDescription
 from asrpack.frontends import paddlespeech_u2
 from asrpack.frontends.recognised import Recognised
+from asrpack.recipe.model_source import Model, OnnxModel
+
+
+def look(model: Model, *, weights: bool = False) -> Recognised:
+    """Says what the recipe's ``model`` is.
+
+    Args:
+        weights: read all of it, too, as a build's first stage does.
+
+    Raises:
+        InputError, ErrorGroup: nothing that can be read, or what is wrong with it.
+    """
+    if isinstance(model, OnnxModel):
+        # It imports onnx, which an installation that only verifies bundles does not have.
+        from asrpack.frontends import onnx_models
+
+        return onnx_models.look(model)
+    found = recognise(model.path, model.checkpoint)
+    if weights:
+        read(model.path, model.checkpoint)
+    return found
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
-    """Says what a model directory holds, from names and configuration only.
+    """Says what a PaddleSpeech model directory holds, from names and configuration only.
 
     Args:
         path: the directory, as PaddleSpeech unpacks a model.

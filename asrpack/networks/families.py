@@ -9,7 +9,7 @@ import numpy as np
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import InputError
-from asrpack.networks import u2_graphs
+from asrpack.networks import foreign, u2_graphs
 from asrpack.networks.interface import GraphSpec
 from asrpack.networks.u2_spec import U2Spec
 
@@ -22,6 +22,8 @@ def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
     """
     if description.family == "paddlespeech_u2":
         return u2_graphs.graph_specs(U2Spec.from_dict(description.network))
+    if description.family in foreign.FAMILIES:
+        return foreign.graph_specs(description)
     raise _no_network(description.family)
 
 

@@ -71,7 +71,7 @@ def run_builds(request: Request, listen: Listener) -> None:
         with job.artifact.exclusive():
             steps = _plan(job, request, cache, digests)
             _check_tools(steps)
-            _check_disk(loaded, steps, cache, job.artifact)
+            _check_disk(checked, steps, cache, job.artifact)
             runner = Runner(job.name, cache, digests, job.artifact.logs, listen)
             entries = runner.run(
                 steps,
@@ -118,12 +118,12 @@ def _check_tools(steps: list[Step]) -> None:
             )
 
 
-def _check_disk(loaded: LoadedRecipe, steps: list[Step], cache: Cache, artifact: Artifact) -> None:
+def _check_disk(checked: Checked, steps: list[Step], cache: Cache, artifact: Artifact) -> None:
     """Fails before the first stage rather than in the middle of the last."""
     runs = sum(step.status == "run" for step in steps)
     if not runs:
         return
-    weights = sum(item.stat().st_size for item in loaded.recipe.model.path.rglob("*.pdparams"))
+    weights = sum(item.stat().st_size for item in checked.model.files)
     needed = DISK_RESERVE + weights * COPIES_OF_WEIGHTS * runs // len(steps)
     for folder in (cache.root, artifact.folder):
         if (free := shutil.disk_usage(folder).free) < needed:
@@ -191,7 +191,8 @@ def _finish(
         },
     )
     _place_results(artifact, entries, "")
-    artifact.place(entries["export"].path("paddle"), "paddle")
+    if "export" in entries:
+        artifact.place(entries["export"].path("paddle"), "paddle")
     bundle = artifact.place(entries["seal"].path("bundle"), "bundle")
     evaluation = json.loads(entries["evaluate"].path("evaluation.json").read_bytes())
     return Event("result", job.name, last.name, _summary(bundle, evaluation))

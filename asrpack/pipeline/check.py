@@ -13,9 +13,10 @@ from asrpack.bundle.keys import recipient_public
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
 from asrpack.frontends.recognised import Recognised
-from asrpack.frontends.sources import read, recognise
+from asrpack.frontends.sources import look
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance, overlap, read_manifest
+from asrpack.recipe.model_source import Model, PaddleSpeechModel
 from asrpack.recipe.slots import Loc
 
 MAX_NAMED = 3
@@ -52,27 +53,41 @@ def check_recipe(loaded: LoadedRecipe, *, weights: bool = False) -> Checked:
 
 def _model(loaded: LoadedRecipe, weights: bool, errors: list[AsrpackError]) -> Recognised | None:
     model = loaded.recipe.model
-    if not model.path.is_dir():
-        what = "is not a directory" if model.path.exists() else "does not exist"
+    if fault := _model_fault(model):
+        message, remedy = fault
+        errors.append(loaded.fault(("model", "path"), message, code="model-missing", remedy=remedy))
+        return None
+    if loaded.recipe.evaluate.oracle == "paddlespeech" and model.source != "paddlespeech":
         errors.append(
             loaded.fault(
-                ("model", "path"),
-                f"the model directory {what}: {model.path}",
-                code="model-missing",
-                remedy="name the directory that has model.yaml in it; the path is relative to "
-                "the recipe",
+                ("evaluate", "oracle"),
+                f"PaddleSpeech cannot decode a model whose source is {model.source}",
+                code="oracle-source",
+                remedy="take `oracle` out",
             )
         )
-        return None
     try:
-        found = recognise(model.path, model.checkpoint)
-        if weights:
-            read(model.path, model.checkpoint)
-        return found
+        return look(model, weights=weights)
     except InputError as error:
         errors.append(error)
     except ErrorGroup as group:
         errors += group.errors
+    return None
+
+
+def _model_fault(model: Model) -> tuple[str, str] | None:
+    """What is wrong with the model's path, and the remedy."""
+    if isinstance(model, PaddleSpeechModel) and not model.path.is_dir():
+        what = "is not a directory" if model.path.exists() else "does not exist"
+        return (
+            f"the model directory {what}: {model.path}",
+            "name the directory that has model.yaml in it; the path is relative to the recipe",
+        )
+    if not model.path.exists():
+        return (
+            f"the model does not exist: {model.path}",
+            "name the .onnx file or the export's directory; the path is relative to the recipe",
+        )
     return None
 
 

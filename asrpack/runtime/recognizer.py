@@ -178,7 +178,8 @@ class Recognizer:
                 eos_id=self._id(about.eos_id),
                 blank_id=about.blank_id,
             )
-        return Hypothesis(detokenize(units, about.tokens, self._id(about.eos_id)), units, score)
+        text = detokenize(units, about.tokens, self._id(about.eos_id), about.unit_type)
+        return Hypothesis(text, units, score)
 
     def transcribe(self, samples: NDArray[np.float32], method: str | None = None) -> Hypothesis:
         """Samples to text; silence and less than a frame of audio give an empty text.
