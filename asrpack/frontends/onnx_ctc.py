@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from asrpack.bundle.model import (
-    DecodeDefaults,
-    FbankSpec,
-    FrontEndSpec,
-    ModelDescription,
-    WaveformSpec,
-)
+from asrpack.bundle.model import FbankSpec, FrontEndSpec, WaveformSpec
 from asrpack.errors import InputError
-from asrpack.frontends.onnx_file import OnnxFile, Port, open_onnx, open_original, parameters
+from asrpack.frontends.onnx_file import OnnxFile, Port
+from asrpack.frontends.onnx_finish import finish
 from asrpack.frontends.onnx_imported import Imported
-from asrpack.frontends.onnx_tokens import (
-    find_blank,
-    find_silent,
-    find_tokens,
-    read_tokens,
-    unit_type,
-)
-from asrpack.frontends.onnx_trial import try_graph
 from asrpack.frontends.problems import did_you_mean
 from asrpack.networks.foreign import ForeignEncoder
 from asrpack.recipe.model_source import OnnxDetails, OnnxModel
@@ -29,68 +16,17 @@ from asrpack.recipe.model_source import OnnxDetails, OnnxModel
 FAMILY = "onnx_ctc"
 
 
-def read(model: OnnxModel) -> Imported:
-    """Reads a graph and holds its description against it.
+def read(graph: OnnxFile, model: OnnxModel) -> Imported:
+    """Holds a graph against its description.
 
     Raises:
         InputError: the file cannot be built or run, what it does not tell is not given, or what
             is given is not so.
     """
-    graph = open_onnx(model.path)
-    place = str(graph.path)
     details = model.details()
     front_end, encoder = _interface(graph, details)
-    units_file = find_tokens(graph.path, model.tokens)
-    tokens = read_tokens(units_file)
-    blank = find_blank(tokens, details.blank, units_file)
-    session = open_original(graph.path)
-    found = try_graph(session, encoder, front_end, None, len(tokens), place)
-    encoder = found.encoder
-    if details.scores is not None and details.scores != encoder.kind:
-        raise _fault(
-            f"the recipe says that the scores are {details.scores}, and they are {encoder.kind}",
-            place,
-            f"set `scores: {encoder.kind}`, or take the key out",
-        )
-    description = ModelDescription(
-        family=FAMILY,
-        front_end=front_end,
-        cmvn=None,
-        tokens=find_silent(tokens, details.silent, units_file),
-        graphs=("encoder",),
-        subsampling=found.subsampling,
-        right_context=found.right_context,
-        max_frames=max_frames(details, front_end, found.subsampling),
-        unit_type=unit_type(tokens, details.unit_type),
-        decode=DecodeDefaults(method="ctc_greedy_search"),
-        blank_id=blank,
-        # CTC alone has neither; a blank is in no hypothesis, so none ends at it.
-        sos_id=blank,
-        eos_id=blank,
-        network={
-            "encoder": encoder.to_dict(),
-            "original": graph.path.name,
-            "half": graph.is_half,
-        },
-    )
-    return Imported(
-        description,
-        encoder,
-        {"encoder": graph.path},
-        (graph.path, *graph.external, units_file),
-        parameters(graph.model),
-        f"{graph.path.name} is a CTC graph: {encoder.features} in, {encoder.scores} out",
-    )
-
-
-def max_frames(details: OnnxDetails, front_end: FrontEndSpec, subsampling: int) -> int | None:
-    """The longest output, from the longest recording."""
-    if details.max_seconds is None:
-        return None
-    steps = details.max_seconds * front_end.sample_rate
-    if isinstance(front_end, FbankSpec):
-        steps = details.max_seconds * 1000 / front_end.frame_shift_ms / front_end.stack_shift
-    return max(1, int(np.ceil(steps / subsampling)))
+    reason = f"{graph.path.name} is a CTC graph: {encoder.features} in, {encoder.scores} out"
+    return finish(FAMILY, graph, front_end, None, encoder, model, reason)
 
 
 def _interface(graph: OnnxFile, details: OnnxDetails) -> tuple[FrontEndSpec, ForeignEncoder]:

@@ -139,7 +139,7 @@ def _least(session: Any, encoder: ForeignEncoder, feats: NDArray[np.float32]) ->
         except Exception:  # onnxruntime's exceptions share no public base class
             return False
         scores = np.asarray(found[encoder.scores])
-        valid = scores.shape[encoder.scores_axes.index("T")]
+        valid = scores.shape[encoder.scores_axes.index("T")] - encoder.skip
         if encoder.out_lengths is not None:
             valid = min(valid, int(np.asarray(found[encoder.out_lengths]).reshape(-1)[0]))
         return valid > 0 and bool(np.isfinite(scores).all())

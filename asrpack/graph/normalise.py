@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from asrpack.networks.foreign import LOGITS, PROBABILITIES, ForeignEncoder
+from asrpack.networks.foreign import LOGITS, PROBABILITIES, ForeignEncoder, constant_array
 from asrpack.networks.foreign_run import LEAST
 from asrpack.networks.interface import GraphSpec, TensorSpec
 
@@ -113,6 +113,9 @@ def normalise(model: ir.Model, encoder: ForeignEncoder, spec: GraphSpec) -> None
     if encoder.scores_axes != "BTV":
         perm = [encoder.scores_axes.index(axis) for axis in "BTV"]
         scores = ends.after("Transpose", scores, perm=perm)
+    if encoder.skip:
+        start, end = ends.constant([encoder.skip], np.int64), ends.constant([1 << 40], np.int64)
+        scores = ends.after("Slice", scores, start, end, ends.constant([1], np.int64))
     if encoder.kind == LOGITS:
         scores = ends.after("LogSoftmax", scores, axis=-1)
     elif encoder.kind == PROBABILITIES:
@@ -130,10 +133,28 @@ def normalise(model: ir.Model, encoder: ForeignEncoder, spec: GraphSpec) -> None
     ends.close()
 
 
+def normalise_decoder(model: ir.Model, spec: GraphSpec) -> None:
+    """Gives WeNet's rescoring decoder the interface of an asrpack decoder, in place.
+
+    It takes the encoder's output of one utterance, and repeats it for every hypothesis itself.
+    """
+    ends = Ends(model, spec)
+    start, end = ends.constant([0], np.int64), ends.constant([1], np.int64)
+    axis = ends.constant([0], np.int64)
+    one = ends.before("Slice", ends.inputs["encoder_out"], start, end, axis)
+    ends.feed("encoder_out", one)
+    ends.feed("hyps", ends.inputs["hyps_in"])
+    ends.feed("hyps_lens", ends.inputs["hyps_lens"])
+    if "reverse_weight" in ends.old_inputs:
+        _feed_constant(ends, "reverse_weight", 0.0)
+    ends.give("decoder_log_probs", ends.old_outputs["score"])
+    ends.close()
+
+
 def _feed_constant(ends: Ends, name: str, value: Any) -> None:
     old = ends.old_inputs[name]
     assert old.dtype is not None
-    constant = ends.constant(np.asarray(value).astype(old.dtype.numpy()))
+    constant = ends.constant(constant_array(value).astype(old.dtype.numpy()))
     free = old.shape is not None and len(old.shape) == 1 and not isinstance(old.shape[0], int)
     if free:
         # One for each utterance.

@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from asrpack.bundle.model import FbankSpec, ModelDescription
 from asrpack.networks.interface import GraphSpec, TensorSpec, floats, integers
 
@@ -26,7 +29,9 @@ class ForeignEncoder:
         features_axes: where batch, time and (for features) bins are in it; ``"BTD"``, ``"BDT"``,
             ``"BT"``, ``"B1T"``.
         lengths: the input with valid steps (B,), or None where the graph has none.
-        constants: further inputs, by name: nested lists of the numbers they are always given.
+        constants: further inputs, by name: nested lists of the numbers they are always given, or
+            ``{"zeros": shape}``.
+        skip: the first frames of the scores that are no speech (SenseVoice: 4).
         scores: the output with a score for each frame and unit.
         scores_axes: order of batch, time and units in it, e.g. ``"BTV"``.
         kind: what the scores are: log-probabilities, logits or probabilities.
@@ -43,10 +48,16 @@ class ForeignEncoder:
     out_lengths: str | None = None
     encoder_out: str | None = None
     constants: dict[str, Any] = field(default_factory=dict)
+    skip: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """For ``ModelDescription.network``."""
         return asdict(self)
+
+
+def constant_array(value: Any) -> NDArray[Any]:
+    """One of :attr:`ForeignEncoder.constants` as an array; its type is the input's."""
+    return np.zeros(value["zeros"]) if isinstance(value, dict) else np.asarray(value)
 
 
 def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.networks.foreign import LOGITS, PROBABILITIES, ForeignEncoder
+from asrpack.networks.foreign import LOGITS, PROBABILITIES, ForeignEncoder, constant_array
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -36,7 +36,7 @@ def run_foreign(
     if encoder.lengths is not None:
         values[encoder.lengths] = lengths
     for name, value in encoder.constants.items():
-        values[name] = np.asarray(value)
+        values[name] = constant_array(value)
         if values[name].ndim == 1 and not isinstance(ports[name].shape[0], int):
             values[name] = np.broadcast_to(values[name], len(feats))  # one for each utterance
     feed: dict[str, NDArray[Any]] = {
@@ -59,7 +59,7 @@ def arrange(feats: NDArray[np.float32], axes: str) -> NDArray[np.float32]:
 def log_probabilities(encoder: ForeignEncoder, scores: NDArray[Any]) -> NDArray[np.float32]:
     """The graph's scores as asrpack's: (B, T', V), natural logarithm."""
     ordered = np.transpose(scores, [encoder.scores_axes.index(axis) for axis in "BTV"])
-    ordered = ordered.astype(np.float32)
+    ordered = ordered.astype(np.float32)[:, encoder.skip :]
     if encoder.kind == PROBABILITIES:
         logs: NDArray[np.float32] = np.log(np.maximum(ordered, np.float32(LEAST)))
         return logs
