@@ -67,8 +67,9 @@ def finish(
     if blank is None or details.blank is not None:
         blank = find_blank(tokens, details.blank, units_file)
     alone = session is None
+    session = open_original(graph.path) if alone else session
     found = try_graph(
-        open_original(graph.path) if alone else session,
+        session,
         encoder,
         front_end,
         cmvn,
@@ -105,6 +106,7 @@ def finish(
             "encoder": encoder.to_dict(),
             "original": graph.path.name if alone else None,
             "half": graph.is_half,
+            "ports": [[item.name, item.type, list(item.shape)] for item in session.get_inputs()],
             "encoder_size": decoder_size,
         },
     )

@@ -9,7 +9,7 @@ import numpy as np
 from asrpack.bundle.model import ModelDescription
 from asrpack.frontends import paddlespeech_u2
 from asrpack.frontends.recognised import Recognised
-from asrpack.recipe.model_source import Model, OnnxModel
+from asrpack.recipe.model_source import Model, OnnxModel, PaddleModel
 
 
 def look(model: Model, *, weights: bool = False) -> Recognised:
@@ -26,6 +26,10 @@ def look(model: Model, *, weights: bool = False) -> Recognised:
         from asrpack.frontends import onnx_models
 
         return onnx_models.look(model)
+    if isinstance(model, PaddleModel):
+        from asrpack.frontends import paddle_inference
+
+        return paddle_inference.look(model)
     found = recognise(model.path, model.checkpoint)
     if weights:
         read(model.path, model.checkpoint)

@@ -191,8 +191,11 @@ def _finish(
         },
     )
     _place_results(artifact, entries, "")
-    if "export" in entries:
-        artifact.place(entries["export"].path("paddle"), "paddle")
+    for stage in ("export", "import"):
+        if stage in entries and "paddle" in entries[stage].outputs:
+            artifact.place(entries[stage].path("paddle"), "paddle")
+            # With it, `source: paddle` takes the folder back in.
+            artifact.place(entries["import"].path("model.json"), "paddle/model.json")
     bundle = artifact.place(entries["seal"].path("bundle"), "bundle")
     evaluation = json.loads(entries["evaluate"].path("evaluation.json").read_bytes())
     return Event("result", job.name, last.name, _summary(bundle, evaluation))

@@ -7,14 +7,16 @@ from typing import Any
 
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.node import Node, Output, Source
-from asrpack.recipe.model_source import Model, OnnxModel, PaddleSpeechModel
+from asrpack.recipe.model_source import Model, OnnxModel, PaddleModel, PaddleSpeechModel
 from asrpack.recipe.schema import Recipe
 from asrpack.stages.configure import Configure
 from asrpack.stages.convert import Convert
 from asrpack.stages.expect import Expect
+from asrpack.stages.expect_paddle import ExpectExported
 from asrpack.stages.export import Export
 from asrpack.stages.import_ import Import
 from asrpack.stages.import_onnx import ImportOnnx
+from asrpack.stages.import_paddle import ImportExported, ImportProgram
 from asrpack.stages.optimize import Optimize
 from asrpack.stages.probe import Probe
 from asrpack.stages.stage import Stage
@@ -37,8 +39,12 @@ def to_onnx(recipe: Recipe, found: Recognised, probe_set: Source) -> list[Node]:
         node(Probe(), {"description": MODEL, "manifest": probe_set}),
     ]
     if isinstance(model, OnnxModel):
-        return [*_onnx(model, source, shared)]
-    return [*_paddlespeech(model, source, shared)]
+        return _onnx(model, source, shared)
+    if isinstance(model, PaddleModel):
+        if found.family == "paddle_inference":
+            return _program(model, source, shared)
+        return _exported(source, shared)
+    return _paddlespeech(model, source, shared)
 
 
 def model_source(model: Model, found: Recognised) -> Source:
@@ -70,6 +76,34 @@ def _onnx(model: OnnxModel, source: Mapping[str, Source], shared: list[Node]) ->
         node(ImportOnnx(), {**source, **tokens}, details=model.details()),
         *shared,
         node(Expect(), {**source, "onnx": onnx, "description": MODEL, "probe": PROBE}),
+        node(Optimize(), {"onnx": onnx, **compared}),
+    ]
+
+
+def _exported(source: Mapping[str, Source], shared: list[Node]) -> list[Node]:
+    paddle = Output("import", "paddle")
+    compared = {"description": MODEL, "cases": Output("expect", "cases.npz")}
+    return [
+        node(ImportExported(), source),
+        *shared,
+        node(ExpectExported(), {"paddle": paddle, "description": MODEL, "probe": PROBE}),
+        node(Convert(), {"paddle": paddle, **compared}),
+        node(Optimize(), {"onnx": Output("convert", "onnx"), **compared}),
+    ]
+
+
+def _program(model: PaddleModel, source: Mapping[str, Source], shared: list[Node]) -> list[Node]:
+    onnx, paddle = Output("import", "onnx"), Output("import", "paddle")
+    tokens = {} if model.tokens is None else {"tokens": Source(model.tokens)}
+    compared = {"description": MODEL, "cases": Output("expect", "cases.npz")}
+    importing = node(
+        ImportProgram(), {**source, **tokens}, program=model.program, details=model.details()
+    )
+    expected = {"model": paddle, "onnx": onnx, "description": MODEL, "probe": PROBE}
+    return [
+        importing,
+        *shared,
+        node(Expect(), expected),
         node(Optimize(), {"onnx": onnx, **compared}),
     ]
 

@@ -11,7 +11,8 @@ from asrpack.recipe.section import RecipePath, Section
 
 Name = Annotated[str, Field(min_length=1)]
 _SOURCE = (
-    "Where the model comes from: `paddlespeech`, or `onnx` for a graph that was trained elsewhere."
+    "Where the model comes from: `paddlespeech`, `onnx` for a graph that was trained elsewhere, or "
+    "`paddle` for files of Paddle Inference."
 )
 Scores = Literal["log_probabilities", "logits", "probabilities"]
 
@@ -161,9 +162,35 @@ class OnnxModel(OnnxDetails):
 
     def details(self) -> OnnxDetails:
         """All but the files."""
-        return OnnxDetails.model_construct(
-            **{name: getattr(self, name) for name in OnnxDetails.model_fields}
-        )
+        return _details(self)
 
 
-Model = Annotated[PaddleSpeechModel | OnnxModel, Field(discriminator="source")]
+class PaddleModel(OnnxDetails):
+    """Paddle Inference files: asrpack's own export, or a CTC model that another exported."""
+
+    source: Literal["paddle"] = Field(description=_SOURCE)
+    path: RecipePath = Field(
+        description="The directory: an artifact's paddle/ with its model.json, or a program "
+        "(.json or the old .pdmodel) and its .pdiparams."
+    )
+    tokens: RecipePath | None = Field(
+        default=None,
+        description="The units, one a line, or `unit id` a line. Without it: tokens.txt, "
+        "units.txt or words.txt in the directory.",
+    )
+    program: Name | None = Field(
+        default=None, description="The program's name without suffix, where there are several."
+    )
+
+    def details(self) -> OnnxDetails:
+        """All but the files."""
+        return _details(self)
+
+
+def _details(model: OnnxDetails) -> OnnxDetails:
+    return OnnxDetails.model_construct(
+        **{name: getattr(model, name) for name in OnnxDetails.model_fields}
+    )
+
+
+Model = Annotated[PaddleSpeechModel | OnnxModel | PaddleModel, Field(discriminator="source")]
