@@ -17,10 +17,11 @@ from asrpack.pipeline.cache import Cache, Entry, default_root
 from asrpack.pipeline.check import Checked, check_recipe
 from asrpack.pipeline.compose import compose
 from asrpack.pipeline.events import Event, Listener
+from asrpack.pipeline.fetch import load_with_model
 from asrpack.pipeline.node import Node
 from asrpack.pipeline.plan import SourceDigests, Step, check_names, make_plan, upto
 from asrpack.pipeline.runner import Runner
-from asrpack.recipe.load import LoadedRecipe, load_recipe
+from asrpack.recipe.load import LoadedRecipe
 
 # A build keeps about eight copies of the weights: inputs, Paddle, ONNX before and after each stage.
 COPIES_OF_WEIGHTS = 8
@@ -48,7 +49,7 @@ class _Job:
 
 def plan_builds(request: Request) -> dict[str, list[Step]]:
     """The plan of each build; runs and writes nothing."""
-    loaded = load_recipe(request.recipe, request.overrides)
+    loaded = load_with_model(request.recipe, request.overrides)
     checked = check_recipe(loaded)
     cache, digests = Cache(default_root()), SourceDigests()
     jobs = _jobs(loaded, checked, request)
@@ -62,7 +63,7 @@ def run_builds(request: Request, listen: Listener) -> None:
         GateError: a candidate did not meet the gate; it is kept under ``rejected/``.
         AsrpackError: as the stage raised it; what was done so far is in the cache.
     """
-    loaded = load_recipe(request.recipe, request.overrides)
+    loaded = load_with_model(request.recipe, request.overrides)
     checked = check_recipe(loaded)
     cache, digests = Cache(default_root()), SourceDigests()
     cache.sweep()

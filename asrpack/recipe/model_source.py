@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -14,15 +15,26 @@ _SOURCE = (
     "Where the model comes from: `paddlespeech`, `onnx` for a graph that was trained elsewhere, or "
     "`paddle` for files of Paddle Inference."
 )
+_NO_PATH = Path()
 Scores = Literal["log_probabilities", "logits", "probabilities"]
 
 
 class PaddleSpeechModel(Section):
     """A model as PaddleSpeech unpacks it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["path"]}, {"required": ["tag"]}]}
+    )
     source: Literal["paddlespeech"] = Field(description=_SOURCE)
     path: RecipePath = Field(
-        description="The model's directory, as PaddleSpeech unpacks it: model.yaml at its root."
+        default=_NO_PATH,
+        description="The model's directory, as PaddleSpeech unpacks it: model.yaml at its root.",
+    )
+    tag: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="In place of `path`: a published model by PaddleSpeech's name, such as "
+        "conformer_wenetspeech-zh-16k. PaddleSpeech, which must be installed, fetches it once.",
     )
     checkpoint: str | None = Field(
         default=None,
@@ -30,6 +42,16 @@ class PaddleSpeechModel(Section):
         description="Which checkpoint to take, as a path below the directory with or without "
         ".pdparams. Needed only where the directory holds several.",
     )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PaddleSpeechModel:
+        if (self.path == _NO_PATH) == (self.tag is None):
+            raise PydanticCustomError(
+                "model_place",
+                "must have exactly one of `path`, `tag`",
+                {"remedy": "give the model's directory as `path`"},
+            )
+        return self
 
 
 class Waveform(Section):
