@@ -104,10 +104,11 @@ def _front_end(port: Port, details: OnnxDetails, place: str) -> tuple[FrontEndSp
     given = details.front_end
     if given is None:
         example = "{waveform: {full_scale: 1}}" if samples else "{fbank: {full_scale: 32768}}"
-        raise _fault(
+        raise InputError(
             f"the graph does not tell its front end: it takes {shape}",
-            place,
-            f"give model.front_end as the model was trained, e.g. `front_end: {example}`",
+            code="onnx-front-end",
+            place=place,
+            remedy=f"give model.front_end as the model was trained, e.g. `front_end: {example}`",
         )
     if given.waveform is not None:
         if not samples:
