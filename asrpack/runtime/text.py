@@ -32,12 +32,13 @@ def detokenize(
         units: ids.
         tokens: the vocabulary by id.
         eos_id: where the text ends.
-        unit_type: ``char``: joined, ``<space>`` a blank; ``word``: joined by blanks; ``spm``: as
+        unit_type: ``char``: joined, ``<space>`` a blank; ``word``: joined by blanks,
+            an empty one silent; ``spm``: as
             sentencepiece decodes its pieces.
     """
     pieces = [tokens[unit] for unit in takewhile(lambda unit: unit != eos_id, units)]
     if unit_type == "word":
-        return " ".join(pieces)
+        return " ".join(filter(None, pieces))
     if unit_type == "spm":
         return _join_pieces(pieces)
     return "".join(pieces).replace(SPACE, " ")

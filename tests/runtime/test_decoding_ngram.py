@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asrpack.bundle.model import NgramWeights
 from asrpack.errors import InputError, ToolchainError
-from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch, NgramWeights
+from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch
 from asrpack.runtime.decoding.ngram import UNKNOWN_SCORE, NgramModel
 from tests.runtime.test_ctc import posteriors
 

@@ -10,7 +10,7 @@ from asrpack.runtime.decoding.attention_rescoring import (
 )
 from asrpack.runtime.decoding.context_graph import ContextGraph
 from asrpack.runtime.decoding.ctc_greedy import GreedySearch, ctc_greedy_search
-from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch, NgramWeights
+from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch
 from asrpack.runtime.decoding.ctc_prefix_beam import (
     Nbest,
     PrefixBeamSearch,
@@ -24,7 +24,6 @@ __all__ = [
     "Nbest",
     "NgramBeamSearch",
     "NgramModel",
-    "NgramWeights",
     "PrefixBeamSearch",
     "UnitTime",
     "attention_rescoring",
