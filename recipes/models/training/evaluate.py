@@ -32,12 +32,13 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path, help="a directory with model.yaml")
+    parser.add_argument("--first", type=int, metavar="N", help="utterances of each set; else all")
     parser.add_argument("--texts", action="store_true", help="print what was recognised wrong")
     options = parser.parse_args()
-    evaluate(options.model, options.texts)
+    evaluate(options.model, options.first, options.texts)
 
 
-def evaluate(model: Path, texts: bool) -> None:
+def evaluate(model: Path, first: int | None, texts: bool) -> None:
     """Prints one row for each set and way of decoding."""
     from paddlespeech.audio.transform.transformation import Transformation
 
@@ -49,7 +50,7 @@ def evaluate(model: Path, texts: bool) -> None:
     preprocess = Transformation({"process": steps})
     print("| set | decoding | CER | WER |\n| --- | --- | --- | --- |")
     for name in SETS:
-        utterances = read_manifest(DATA / f"{name}.jsonl")
+        utterances = read_manifest(DATA / f"{name}.jsonl")[:first]
         features = [
             preprocess(read_samples(item.audio), train=False).astype(np.float32)
             for item in utterances

@@ -26,7 +26,7 @@ from units import text_featurizer, write_units
 
 from asrpack.measure.error_rate import count_edits, total
 
-FRAMES = 3000  # of a batch
+FRAMES = 1500  # of a batch
 WARM_UP = 0.04  # of the time
 GRADIENT_NORM = 5.0
 
@@ -39,13 +39,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="what synthesize.py wrote")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    train(options.family, options.out, options.data, options.minutes, options.seed)
+    parser.add_argument("--learning-rate", type=float, help="the peak, if not the family's")
+    parser.add_argument(
+        "--start", type=Path, help="a trained model to take parameters of like name and shape from"
+    )
+    train(parser.parse_args())
 
 
-def train(name: str, out: Path, data: Path, minutes: float, seed: int) -> None:
+def train(options: argparse.Namespace) -> None:
     """Trains for `minutes` and keeps the best checkpoint in `out`."""
     import paddle
+
+    name, out, data, seed = options.family, options.out, options.data, options.seed
 
     paddle.seed(seed)
     rng = np.random.default_rng(seed)
@@ -66,8 +71,14 @@ def train(name: str, out: Path, data: Path, minutes: float, seed: int) -> None:
 
     checkpoint = out / "exp" / family.experiment / "checkpoints/avg_1.pdparams"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(network, family.learning_rate, minutes * 60, rng)
     best, epoch = math.inf, 0
+    if options.start:
+        taken = take_parameters(network, options.start)
+        best = error_rate(network, held_out, cmvn, text_feature)
+        save(network, checkpoint)
+        print(f"{taken} of them from {options.start}: validation CER {best:.2%}", flush=True)
+    learning_rate = options.learning_rate or family.learning_rate
+    trainer = Trainer(network, learning_rate, options.minutes * 60, rng)
     while not trainer.over:
         mean = trainer.epoch(batches(examples, cmvn, FRAMES, rng, shuffle=epoch > 0))
         rate = error_rate(network, held_out, cmvn, text_feature)
@@ -78,6 +89,21 @@ def train(name: str, out: Path, data: Path, minutes: float, seed: int) -> None:
         took = f"{trainer.elapsed / 60:.1f} min, {time.process_time() / 60:.1f} min of CPU"
         print(f"epoch {epoch}: loss {mean:.2f}, validation CER {rate:.2%}, {took}", flush=True)
     print(f"kept: validation CER {best:.2%}")
+
+
+def take_parameters(network: Any, model: Path) -> int:
+    """Copies what the model in a directory has of the same name and shape; how many numbers."""
+    import paddle
+
+    (checkpoint,) = model.glob("exp/*/checkpoints/avg_1.pdparams")
+    theirs = paddle.load(str(checkpoint))
+    common = {
+        name: theirs[name]
+        for name, tensor in network.state_dict().items()
+        if name in theirs and theirs[name].shape == tensor.shape
+    }
+    network.set_state_dict(common)
+    return sum(int(np.prod(tensor.shape)) for tensor in common.values())
 
 
 def save(network: Any, path: Path) -> None:
