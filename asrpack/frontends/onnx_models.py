@@ -35,11 +35,34 @@ def read(model: OnnxModel) -> Imported:
         InputError: all that is wrong with it or with its description.
     """
     graph = open_onnx(find_graph(model.path))
-    if onnx_wenet.is_wenet(graph):
-        return onnx_wenet.read(graph, model)
-    if onnx_sherpa.model_type(graph) is not None and model.front_end is None:
-        return onnx_sherpa.read(graph, model)
+    if model.front_end is None:
+        if onnx_wenet.is_wenet(graph):
+            _check_unused(model, "WeNet's export", constants=())
+            return onnx_wenet.read(graph, model)
+        if (kind := onnx_sherpa.model_type(graph)) is not None:
+            _check_unused(model, f"the metadata {kind}", constants=("language", "text_norm"))
+            return onnx_sherpa.read(graph, model)
     return onnx_ctc.read(graph, model)
+
+
+def _check_unused(model: OnnxModel, known: str, constants: tuple[str, ...]) -> None:
+    """Nothing that a recipe says may be without effect."""
+    inputs, outputs = model.inputs, model.outputs
+    named = {
+        "inputs.features": inputs.features,
+        "inputs.lengths": inputs.lengths,
+        "outputs.scores": outputs.scores,
+        "outputs.lengths": outputs.lengths,
+    }
+    unused = [key for key, value in named.items() if value is not None]
+    unused += [f"inputs.constants.{key}" for key in inputs.constants if key not in constants]
+    if unused:
+        raise InputError(
+            f"without effect, since {known} tells: {', '.join(unused)}",
+            code="onnx-interface",
+            place=str(model.path),
+            remedy="take it out; or give model.front_end too, and the graph is what you describe",
+        )
 
 
 def find_graph(path: Path) -> Path:
