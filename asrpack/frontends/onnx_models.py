@@ -9,23 +9,10 @@ from asrpack.frontends import onnx_ctc, onnx_sherpa, onnx_wenet
 from asrpack.frontends.onnx_file import open_onnx
 from asrpack.frontends.onnx_imported import Imported
 from asrpack.frontends.other_kinds import folder_kind
-from asrpack.frontends.recognised import Recognised
 from asrpack.recipe.model_source import OnnxModel
 
 # In a folder, in this order; fp32 before what others have quantized.
 _NAMES = ("encoder.onnx", "model.onnx")
-
-
-def look(model: OnnxModel) -> Recognised:
-    """What a graph or an export is.
-
-    Raises:
-        InputError: as :func:`read`.
-    """
-    found = read(model)
-    about = found.description
-    summary = f"{found.parameters / 1e6:.1f} million parameters, {len(about.tokens)} units"
-    return Recognised(about.family, found.reason, found.sources, found.files["encoder"], summary)
 
 
 def read(model: OnnxModel) -> Imported:

@@ -15,11 +15,9 @@ class Recognised:
         reason: what it was recognised by, in words.
         files: the files that a build will read.
         checkpoint: the weights among them.
-        summary: size, units and front end, where reading it all was asked for.
     """
 
     family: str
     reason: str
     files: tuple[Path, ...]
     checkpoint: Path
-    summary: str = ""

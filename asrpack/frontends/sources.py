@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from asrpack.bundle.model import ModelDescription
+from asrpack.errors import ToolchainError
 from asrpack.frontends import paddlespeech_u2
+from asrpack.frontends.onnx_imported import Imported
 from asrpack.frontends.recognised import Recognised
 from asrpack.recipe.model_source import Model, OnnxModel, PaddleModel
 
@@ -22,10 +24,7 @@ def look(model: Model, *, weights: bool = False) -> Recognised:
         InputError, ErrorGroup: nothing that can be read, or what is wrong with it.
     """
     if isinstance(model, OnnxModel):
-        # It imports onnx, which an installation that only verifies bundles does not have.
-        from asrpack.frontends import onnx_models
-
-        return onnx_models.look(model)
+        return read_onnx(model).recognised
     if isinstance(model, PaddleModel):
         from asrpack.frontends import paddle_inference
 
@@ -34,6 +33,25 @@ def look(model: Model, *, weights: bool = False) -> Recognised:
     if weights:
         read(model.path, model.checkpoint)
     return found
+
+
+def read_onnx(model: OnnxModel) -> Imported:
+    """Reads an ONNX graph or export.
+
+    Raises:
+        InputError: all that is wrong with it or with its description.
+        ToolchainError: the build toolchain, which reads ONNX, is not installed.
+    """
+    try:
+        from asrpack.frontends import onnx_models
+    except ImportError as error:
+        raise ToolchainError(
+            f"not installed: {error.name}",
+            code="tools-missing",
+            place=str(model.path),
+            remedy="pip install 'asrpack[build]'",
+        ) from None
+    return onnx_models.read(model)
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
