@@ -19,8 +19,9 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from asrpack.frontends.paddlespeech_config import Document
-from asrpack.frontends.paddlespeech_u2 import read_spec
-from asrpack.networks.u2_spec import Shape, U2Spec, expected_parameters
+from asrpack.frontends.paddlespeech_u2_spec import read_spec
+from asrpack.networks.parameter_shapes import Shape
+from asrpack.networks.u2_spec import U2Spec, expected_parameters
 
 FRAMES = 100_000
 FIRST_CHARACTER = 0x4E00
@@ -83,31 +84,64 @@ def configuration(
     }  # fmt: skip
 
 
-def write_model(directory: Path, config: Mapping[str, Any], seed: int = 0) -> U2Spec:
+def write_model(
+    directory: Path, config: Mapping[str, Any], seed: int = 0, *, sharpness: float = 1.0
+) -> U2Spec:
     """Writes ``model.yaml``, vocabulary, CMVN and ``exp/conformer/checkpoints/avg_1.pdparams``.
 
     Args:
         directory: made if it is not there.
         config: as :func:`configuration` gives it.
         seed: same seed, same weights.
+        sharpness: factor of the output layers' weights; at 1 all units are about equally likely.
     """
-    checkpoints = directory / "exp/conformer/checkpoints"
+    write_files(directory, config)
+    spec = read_spec(Document.read(directory / "model.yaml"))
+    weights = random_weights(expected_parameters(spec), seed)
+    for name in weights:
+        if name.endswith(("ctc_lo.weight", "output_layer.weight")):
+            weights[name] *= np.float32(sharpness)
+    write_checkpoint(directory / "exp/conformer/checkpoints/avg_1.pdparams", weights)
+    return spec
+
+
+def write_files(directory: Path, config: Mapping[str, Any]) -> None:
+    """Writes ``model.yaml``, vocabulary and CMVN, of any family."""
     vocabulary = directory / "data/lang_char/vocab.txt"
-    for folder in (checkpoints, vocabulary.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    vocabulary.parent.mkdir(parents=True, exist_ok=True)
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     with (directory / "model.yaml").open("w", encoding="utf-8") as stream:
         yaml.dump(dict(config), stream)
-    characters = [chr(FIRST_CHARACTER + index) for index in range(config["output_dim"] - 3)]
-    tokens = ["<blank>", "<unk>", *characters, "<eos>"]
+    units = [chr(FIRST_CHARACTER + index) for index in range(config["output_dim"] - 3)]
+    if config["unit_type"] == "spm":
+        # Every third one starts a word.
+        units = [unit if index % 3 else f"\u2581{unit}" for index, unit in enumerate(units)]
+        write_sentencepiece(directory / f"{config['spm_model_prefix']}.model", units)
+    tokens = ["<blank>", "<unk>", *units, "<eos>"]
     vocabulary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
     (directory / "data/mean_std.json").write_text(json.dumps(_statistics(config["input_dim"])))
-    spec = read_spec(Document.read(directory / "model.yaml"))
-    weights = random_weights(expected_parameters(spec), seed)
-    with (checkpoints / "avg_1.pdparams").open("wb") as stream:
-        pickle.dump(weights, stream, protocol=4)
-    return spec
+
+
+def write_checkpoint(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Writes a ``.pdparams`` file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        pickle.dump(dict(weights), stream, protocol=4)
+
+
+def write_sentencepiece(path: Path, pieces: list[str]) -> None:
+    """A sentencepiece model of these pieces, which PaddleSpeech joins texts with."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto()
+    for kind, piece in (("UNKNOWN", "<unk>"), ("CONTROL", "<s>"), ("CONTROL", "</s>")):
+        kinds = sentencepiece_model_pb2.ModelProto.SentencePiece.Type
+        model.pieces.add(piece=piece, type=kinds.Value(kind))
+    for index, piece in enumerate(pieces):
+        model.pieces.add(piece=piece, score=-float(index))
+    model.normalizer_spec.name = "identity"
+    path.write_bytes(model.SerializeToString())
 
 
 def random_weights(shapes: Mapping[str, Shape], seed: int) -> dict[str, np.ndarray]:

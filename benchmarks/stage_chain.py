@@ -33,13 +33,18 @@ def run_stage(
     return out
 
 
-def run_until_optimized(model: Path, manifest: Path, workspace: Path) -> dict[str, Path]:
+def run_until_optimized(
+    model: Path, manifest: Path, workspace: Path, params: Params | None = None
+) -> dict[str, Path]:
     """Imports, probes, exports, converts and optimizes a PaddleSpeech model directory.
+
+    Args:
+        params: of the import.
 
     Returns:
         ``description``, ``cases``, and the folders ``converted`` and ``optimized``.
     """
-    imported = run_stage(Import(), {"model": model}, workspace)
+    imported = run_stage(Import(), {"model": model}, workspace, params)
     description = imported / "model.json"
     given = {"description": description, "manifest": manifest}
     probe = run_stage(Probe(), given, workspace) / "probe.npz"

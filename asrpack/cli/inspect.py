@@ -69,5 +69,11 @@ def _figures(evaluation: dict[str, Any] | None) -> Iterator[str]:
                 for metric in ("cer", "wer")
             ]
             yield f"  measured    {method}: {', '.join(rates)}"
+            if streaming := result.get("streaming"):
+                rates = [
+                    f"{metric.upper()} {streaming[metric]['streaming']['rate']:.2%}"
+                    for metric in ("cer", "wer")
+                ]
+                yield f"  streaming   {method}: {', '.join(rates)}"
     except (AttributeError, KeyError, TypeError, ValueError):
         yield "  measured    in a form this version does not know: see --json"

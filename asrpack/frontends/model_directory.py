@@ -10,9 +10,13 @@ from asrpack.errors import InputError
 from asrpack.frontends.problems import did_you_mean
 
 CONFIG = "model.yaml"
+# PaddleSpeech's, where model.yaml does not say.
+DEFAULT_ENCODER = "transformer"
+ENCODERS = ("conformer", "transformer", "squeezeformer")
 SUPPORTED = (
-    "this version reads PaddleSpeech U2 models: a conformer encoder (trained for streaming or "
-    "not, decoded with full context) and a transformer or bitransformer decoder"
+    "this version reads PaddleSpeech U2 models: a conformer, transformer or squeezeformer encoder "
+    "(trained for streaming or not, decoded with full context) and a transformer or "
+    "bitransformer decoder"
 )
 
 
@@ -56,8 +60,8 @@ def unsupported_kind(config: Mapping[str, Any]) -> str | None:
         return "a text-to-speech model"
     if "encoder" not in config and "encoder_conf" not in config:
         return "not a U2 model: it has neither encoder nor encoder_conf"
-    if config.get("encoder", "transformer") != "conformer":
-        return f"a U2 model with a {config.get('encoder', 'transformer')} encoder"
+    if config.get("encoder", DEFAULT_ENCODER) not in ENCODERS:
+        return f"a U2 model with a {config['encoder']} encoder"
     if "asr_weight" in (config.get("model_conf") or {}):
         return "a speech translation model"
     return None

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from asrpack.bundle.model import UNIT_TYPES
 from asrpack.errors import InputError
 from asrpack.frontends.paddlespeech_config import Document, kind, read_text
 
 BLANK = "<blank>"
 EOS = "<eos>"
+
+
+def read_unit_type(config: Document) -> str:
+    """How units make a text: characters, words, or pieces of sentencepiece.
+
+    Its ``.model`` file is for training: pieces carry all that joining them needs.
+
+    Raises:
+        InputError: of no kind that PaddleSpeech has.
+    """
+    unit_type = config.values.get("unit_type")
+    if unit_type not in UNIT_TYPES:
+        raise config.error(
+            ("unit_type",),
+            f"unit_type is {unit_type!r}; PaddleSpeech has {', '.join(UNIT_TYPES)}",
+            code="unsupported-units",
+            remedy="set it to what the model was trained with",
+        )
+    return str(unit_type)
 
 
 def read_vocabulary(config: Document, output_dim: int) -> tuple[str, ...]:
@@ -18,16 +38,8 @@ def read_vocabulary(config: Document, output_dim: int) -> tuple[str, ...]:
 
     Raises:
         InputError: missing, unreadable, empty, of another size than ``output_dim``, not starting
-            with ``<blank>`` or not ending with ``<eos>``, or of units that are not characters.
+            with ``<blank>`` or not ending with ``<eos>``.
     """
-    unit_type = config.values.get("unit_type")
-    if unit_type != "char":
-        raise config.error(
-            ("unit_type",),
-            f"unit_type is {unit_type!r}; this version reads char",
-            code="unsupported-units",
-            remedy="choose a model of character units",
-        )
     value = config.values.get("vocab_filepath")
     if isinstance(value, str) and value:
         path = config.path.parent / value

@@ -15,9 +15,13 @@ class Recognised:
         reason: what it was recognised by, in words.
         files: the files that a build will read.
         checkpoint: the weights among them.
+        streams: it was trained to be run chunk by chunk.
+        streamed: PaddleSpeech's own command line runs it so (``simulate_streaming``).
     """
 
     family: str
     reason: str
     files: tuple[Path, ...]
     checkpoint: Path
+    streams: bool = False
+    streamed: bool = False

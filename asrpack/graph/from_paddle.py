@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from asrpack.errors import ToolchainError
+from asrpack.graph.recurrent import give_lengths
 from asrpack.networks.interface import GraphSpec
 
 # The first with LayerNormalization as one operator.
@@ -43,6 +44,9 @@ def convert(path: Path, spec: GraphSpec) -> onnx.ModelProto:
     model = convert_program(path)
     _name_outputs(model.graph, spec)
     _name_axes(model.graph, spec)
+    lengths = {item.length for item in spec.outputs if item.length is not None}
+    if len(lengths) == 1:
+        give_lengths(model.graph, lengths.pop())
     _check(model, path)
     return model
 

@@ -68,11 +68,13 @@ def make_cases(
     encoded = cases[0].expected
     if streaming is not None:
         cases += _chunk_cases(description, by_name["encoder"], probe, run)
-    if "decoder" in by_name:
-        # The same encoder states feed the decoder of every step, so that it is judged by itself.
-        given = {**probe, **encoded, "encoder_lens": encoded["out_lens"]}
-        spec = by_name["decoder"]
-        cases.append(_case(spec, "", {item.name: given[item.name] for item in spec.inputs}, run))
+    # The same encoder states feed the decoders of every step, so that each is judged by itself.
+    given = {**probe, **encoded, "encoder_lens": encoded["out_lens"]}
+    for name in ("decoder", "right_decoder"):
+        if name in by_name:
+            spec = by_name[name]
+            feed = {item.name: given[item.name] for item in spec.inputs}
+            cases.append(_case(spec, "", feed, run))
     return cases
 
 

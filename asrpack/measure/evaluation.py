@@ -23,7 +23,9 @@ from asrpack.measure.error_rate import (
 )
 from asrpack.recipe.manifest import read_manifest
 from asrpack.runtime.audio import read_audio
+from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.streaming import StreamingRecognizer
 
 TIMED_UTTERANCES = 32
 TIMED_ROUNDS = 5
@@ -39,11 +41,17 @@ class Sample:
     seconds: float
 
 
-def load_recognizer(description: ModelDescription, folder: Path, threads: int = 0) -> Recognizer:
+def load_recognizer(
+    description: ModelDescription,
+    folder: Path,
+    threads: int = 0,
+    language_model: Path | None = None,
+) -> Recognizer:
     """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder."""
     return Recognizer(
         description,
         {name: (folder / f"{name}.onnx").read_bytes() for name in description.graphs},
+        ngram=None if language_model is None else NgramModel(language_model),
         threads=threads,
     )
 
@@ -89,10 +97,45 @@ def transcribe_all(
     return texts
 
 
+def stream_all(
+    recognizer: Recognizer,
+    manifest: Path,
+    methods: Sequence[str],
+    progress: Callable[[int], None],
+) -> Texts:
+    """Text of every utterance by every method, heard piece by piece and taken for one utterance.
+
+    Raises:
+        InputError: a recording cannot be read.
+        UsageError: the model does not stream.
+    """
+    streams = StreamingRecognizer(recognizer)
+    rate = recognizer.description.sample_rate
+    texts: Texts = {}
+    for index, utterance in enumerate(read_manifest(manifest)):
+        audio = read_audio(utterance.audio, rate)
+        texts[utterance.id] = {}
+        for method in methods:
+            stream = streams.stream(method)
+            for start in range(0, len(audio), rate):
+                stream.accept(audio[start : start + rate])
+            texts[utterance.id][method] = stream.finish().text
+        progress(index + 1)
+    return texts
+
+
 def compare_texts(
-    samples: Sequence[Sample], baseline: Texts, candidate: Texts, method: str
+    samples: Sequence[Sample],
+    baseline: Texts,
+    candidate: Texts,
+    method: str,
+    names: tuple[str, str] = ("baseline", "candidate"),
 ) -> dict[str, Any]:
-    """Error rates of both models by one method, and what changed between them."""
+    """Error rates of both by one method, and what changed between them.
+
+    Args:
+        names: what the two are called in the result.
+    """
     result: dict[str, Any] = {
         "changed": sum(baseline[s.utt][method] != candidate[s.utt][method] for s in samples),
         # Empty where the baseline is not: damage that a mean hides.
@@ -105,8 +148,8 @@ def compare_texts(
         after = _edits(samples, candidate, method, metric)
         low, high = paired_bootstrap(before, after)
         result[metric] = {
-            "baseline": total(before).as_dict(),
-            "candidate": total(after).as_dict(),
+            names[0]: total(before).as_dict(),
+            names[1]: total(after).as_dict(),
             "increase": total(after).rate - total(before).rate,
             "increase_interval_95": [low, high],
         }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,47 +25,49 @@ LAST_PADDLE = (3, 1)
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """The network's own outputs for one utterance: shapes (T', H) and (T', V)."""
+class Options:
+    """How to decode; what is None is as the model's ``decode`` section has it.
 
-    encoder_out: NDArray[np.float32]
-    ctc_log_probs: NDArray[np.float32]
+    Attributes:
+        reverse_weight: of the right-to-left decoder; PaddleSpeech's command line leaves it 0.
+        chunk_size: encoder frames of a chunk where the encoder runs chunk by chunk
+            (``simulate_streaming``); below 0 it sees the whole recording.
+        left_chunks: of history, below 0 for all.
+    """
+
+    beam_size: int | None = None
+    ctc_weight: float | None = None
+    reverse_weight: float = 0.0
+    chunk_size: int = -1
+    left_chunks: int = -1
+
+
+DEFAULT = Options()
 
 
 class PaddleSpeech:
-    """A U2 model as PaddleSpeech builds, feeds and decodes it.
+    """A model as PaddleSpeech builds and feeds it; :func:`open_paddlespeech` makes one.
 
     Args:
         model: model directory with ``model.yaml``.
-        checkpoint: its ``.pdparams`` file.
+        config: that file, its paths absolute.
+        versions: of what the oracle's word depends on.
 
     Raises:
-        ToolchainError: PaddleSpeech is not installed, or Paddle is one that it cannot run on.
         InputError: PaddleSpeech cannot build this model.
     """
 
-    def __init__(self, model: Path, checkpoint: Path) -> None:
-        self.versions = installed_versions()
-        # It runs pip when a module of its own is missing; offline that hangs on retries.
-        os.environ["PIP_NO_INDEX"] = "1"
-        try:
-            import paddle
+    methods: tuple[str, ...]
+
+    def __init__(self, model: Path, config: Any, versions: Mapping[str, str]) -> None:
+        import paddle
+
+        self.versions = dict(versions)
+        self._paddle = paddle
+        with building(model):
             from paddlespeech.audio.transform.transformation import Transformation
             from paddlespeech.s2t.frontend.featurizer.text_featurizer import TextFeaturizer
-            from paddlespeech.s2t.models.u2 import U2Model
-            from yacs.config import CfgNode
-        except ImportError as error:
-            raise ToolchainError(
-                f"PaddleSpeech cannot be imported: {error}",
-                code="paddlespeech-import",
-                remedy="install it anew: pip install 'asrpack[paddlespeech]'",
-            ) from error
-        self._paddle = paddle
-        try:
-            config = CfgNode(new_allowed=True)
-            config.merge_from_file(str(model / "model.yaml"))
-            _resolve_paths(config, model)
-            self.decode_config = config.decode
+
             self._sample_rate = config.preprocess_config.process[0].get("fs", 16000)
             self._preprocess = Transformation(config.preprocess_config)
             self._text = TextFeaturizer(
@@ -71,16 +75,6 @@ class PaddleSpeech:
                 vocab=config.vocab_filepath,
                 spm_model_prefix=config.spm_model_prefix,
             )
-            self._model = U2Model.from_config(config)
-            self._model.set_state_dict(paddle.load(str(checkpoint)))
-            self._model.eval()
-        except (Exception, SystemExit) as error:
-            raise InputError(
-                f"PaddleSpeech cannot build the model: {type(error).__name__}: {error}",
-                code="paddlespeech-model",
-                place=str(model),
-                remedy="check that the directory is as PaddleSpeech unpacks it",
-            ) from error
 
     def samples(self, audio: Path) -> NDArray[np.int16]:
         """A recording as ``ASRExecutor.preprocess`` reads it, its faults with stereo included."""
@@ -103,55 +97,65 @@ class PaddleSpeech:
         features: NDArray[np.float64] = self._preprocess(samples, train=False)
         return features.astype(np.float32)
 
-    def outputs(self, features: NDArray[np.float32]) -> Outputs:
-        """Encoder output and CTC log-probabilities of one utterance, shape (T, D)."""
-        with self._paddle.no_grad():
-            encoder_out, _ = self._model._forward_encoder(*self._batch(features))
-            log_probs = self._model.ctc.log_softmax(encoder_out)
-        return Outputs(encoder_out[0].numpy(), log_probs[0].numpy())
-
-    def decoder_log_probs(
-        self,
-        encoder_out: NDArray[np.float32],
-        hyps_in: NDArray[np.int64],
-        hyps_lens: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """The attention decoder's log-probabilities, shape (N, L, V), for one utterance."""
-        tensor = self._paddle.to_tensor
-        with self._paddle.no_grad():
-            left_to_right, _ = self._model.forward_attention_decoder(
-                tensor(hyps_in), tensor(hyps_lens), tensor(encoder_out[None])
-            )
-        log_probs: NDArray[np.float32] = left_to_right.numpy()
-        return log_probs
-
-    def decode(
-        self,
-        features: NDArray[np.float32],
-        method: str,
-        *,
-        beam_size: int | None = None,
-        ctc_weight: float | None = None,
-    ) -> str:
-        """Text by one of PaddleSpeech's methods; options it is not given come from the model."""
-        config = self.decode_config
-        texts, _ = self._model.decode(
-            *self._batch(features),
-            text_feature=self._text,
-            decoding_method=method,
-            beam_size=config.beam_size if beam_size is None else beam_size,
-            ctc_weight=config.ctc_weight if ctc_weight is None else ctc_weight,
-            decoding_chunk_size=config.decoding_chunk_size,
-            num_decoding_left_chunks=config.num_decoding_left_chunks,
-            simulate_streaming=config.simulate_streaming,
-        )
-        return str(texts[0])
+    def decode(self, features: NDArray[np.float32], method: str, options: Options = DEFAULT) -> str:
+        """The text of one utterance, shape (T, D), by one of :attr:`methods`."""
+        raise NotImplementedError
 
     def _batch(self, features: NDArray[np.float32]) -> tuple[Any, Any]:
         return (
             self._paddle.to_tensor(features[None]),
             self._paddle.to_tensor([len(features)]),
         )
+
+
+def open_paddlespeech(model: Path, checkpoint: Path) -> PaddleSpeech:
+    """The oracle for a model directory.
+
+    Args:
+        model: model directory with ``model.yaml``.
+        checkpoint: its ``.pdparams`` file.
+
+    Raises:
+        ToolchainError: PaddleSpeech is not installed, or Paddle is one that it cannot run on.
+        InputError: PaddleSpeech cannot build this model.
+    """
+    versions = installed_versions()
+    # It runs pip when a module of its own is missing; offline that hangs on retries.
+    os.environ["PIP_NO_INDEX"] = "1"
+    try:
+        import paddlespeech.s2t  # noqa: F401
+        from yacs.config import CfgNode
+    except ImportError as error:
+        raise ToolchainError(
+            f"PaddleSpeech cannot be imported: {error}",
+            code="paddlespeech-import",
+            remedy="install it anew: pip install 'asrpack[paddlespeech]'",
+        ) from error
+    with building(model):
+        config = CfgNode(new_allowed=True)
+        config.merge_from_file(str(model / "model.yaml"))
+        _resolve_paths(config, model)
+    if "rnn_layer_size" in config:
+        from asrpack.measure.paddlespeech_deepspeech2 import PaddleSpeechDeepSpeech2
+
+        return PaddleSpeechDeepSpeech2(model, config, versions, checkpoint)
+    from asrpack.measure.paddlespeech_u2 import PaddleSpeechU2
+
+    return PaddleSpeechU2(model, config, versions, checkpoint)
+
+
+@contextmanager
+def building(model: Path) -> Iterator[None]:
+    """Turns whatever PaddleSpeech raises into an error that names the model."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"PaddleSpeech cannot build the model: {type(error).__name__}: {error}",
+            code="paddlespeech-model",
+            place=str(model),
+            remedy="check that the directory is as PaddleSpeech unpacks it",
+        ) from error
 
 
 def installed_versions() -> dict[str, str]:

@@ -9,9 +9,15 @@ float32 and float16.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import paddle
 from paddle import nn
+
+from asrpack.networks.modules import add_adaptive_scale
+
+if TYPE_CHECKING:
+    from asrpack.networks.history import History
 
 MASKED = -1e4
 
@@ -19,6 +25,25 @@ MASKED = -1e4
 def score_bias(visible: paddle.Tensor) -> paddle.Tensor:
     """0 where ``visible`` (bool, any shape) is true, :data:`MASKED` elsewhere; float32."""
     return (1.0 - visible.astype("float32")) * MASKED
+
+
+def full_context_bias(frames: paddle.Tensor, chunk_size: int = 0, stride: int = 1) -> paddle.Tensor:
+    """The bias of an encoder that is given whole utterances.
+
+    Args:
+        frames: which are no padding, bool (B, T).
+        chunk_size: where it is not 0, no frame sees past its own chunk of that many.
+        stride: frames that one of these stands for, in the count of ``chunk_size``.
+
+    Returns:
+        (B, 1, 1, T), or (B, 1, T, T) with chunks.
+    """
+    if not chunk_size:
+        return score_bias(frames).unsqueeze([1, 2])
+    steps = paddle.arange(frames.shape[1], dtype="int64") * stride
+    ends = (steps // chunk_size + 1) * chunk_size
+    chunks = steps.unsqueeze(0) < ends.unsqueeze(1)
+    return score_bias(paddle.logical_and(frames.unsqueeze(1), chunks.unsqueeze(0))).unsqueeze(1)
 
 
 class MultiHeadedAttention(nn.Layer):
@@ -55,13 +80,33 @@ class MultiHeadedAttention(nn.Layer):
         return self.linear_out(mixed.reshape([0, 0, self.heads * self.head_size]))
 
     def forward(
-        self, query: paddle.Tensor, memory: paddle.Tensor, bias: paddle.Tensor
+        self,
+        query: paddle.Tensor,
+        memory: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends from ``query`` (B, T1, size) to ``memory`` (B, T2, size)."""
+        """Attends from ``query`` (B, T1, size) to the history and ``memory`` (B, T2, size)."""
         q = self.split(self.linear_q(query))
         k = self.split(self.linear_k(memory))
         v = self.split(self.linear_v(memory))
+        if history is not None:
+            k, v = history.extend(k, v)
         return self.attend(paddle.matmul(q, k, transpose_y=True), v, bias)
+
+
+class SelfAttention(MultiHeadedAttention):
+    """Attention within a sequence, blind to positions."""
+
+    def forward(  # type: ignore[override]
+        self,
+        x: paddle.Tensor,
+        positions: paddle.Tensor | None,
+        bias: paddle.Tensor,
+        history: History | None = None,
+    ) -> paddle.Tensor:
+        """As the other kinds, without ``positions``."""
+        return super().forward(x, x, bias, history)
 
 
 class RelPositionMultiHeadedAttention(MultiHeadedAttention):
@@ -70,20 +115,81 @@ class RelPositionMultiHeadedAttention(MultiHeadedAttention):
     As in PaddleSpeech there is no relative shift: the table's row of the *key* is scored.
     """
 
-    def __init__(self, heads: int, size: int) -> None:
+    def __init__(self, heads: int, size: int, scales: bool = False) -> None:
         super().__init__(heads, size)
         self.linear_pos = nn.Linear(in_features=size, out_features=size, bias_attr=False)
         self.pos_bias_u = self.create_parameter(shape=[heads, self.head_size])
         self.pos_bias_v = self.create_parameter(shape=[heads, self.head_size])
+        self.scales = scales
+        if scales:
+            add_adaptive_scale(self, size)
 
     def forward(  # type: ignore[override]
-        self, x: paddle.Tensor, positions: paddle.Tensor, bias: paddle.Tensor
+        self,
+        x: paddle.Tensor,
+        positions: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends within ``x`` (B, T, size) given ``positions`` (1, T, size)."""
+        """Attends within the history and ``x`` (B, T, size).
+
+        ``positions`` are those of all that is attended to: (1 or B, C + T, size).
+        """
+        if self.scales:
+            x = self.ada_scale * x + self.ada_bias
         q = self.split(self.linear_q(x))
         k = self.split(self.linear_k(x))
         v = self.split(self.linear_v(x))
+        if history is not None:
+            k, v = history.extend(k, v)
         p = self.split(self.linear_pos(positions))
         content = paddle.matmul(q + self.pos_bias_u.unsqueeze(1), k, transpose_y=True)
         position = paddle.matmul(q + self.pos_bias_v.unsqueeze(1), p, transpose_y=True)
         return self.attend(content + position, v, bias)
+
+
+class RotaryMultiHeadedAttention(MultiHeadedAttention):
+    """Self-attention over rotated queries and keys (arXiv 2104.09864).
+
+    PaddleSpeech cuts one table as wide as all heads together: no two heads turn at the same
+    speeds.
+    """
+
+    def rotate(self, x: paddle.Tensor, positions: paddle.Tensor) -> paddle.Tensor:
+        """Turns the pairs of channels of ``x`` (B, T, size) by ``positions`` (1 or B, T, size)."""
+        pairs = [0, 0, self.heads * self.head_size // 2, 2]
+        x, angles = x.reshape(pairs), positions.reshape(pairs)
+        even, odd, sine, cosine = x[..., 0], x[..., 1], angles[..., 0], angles[..., 1]
+        turned = paddle.stack([even * cosine - odd * sine, odd * cosine + even * sine], axis=-1)
+        return turned.reshape([0, 0, self.heads * self.head_size])
+
+    def forward(  # type: ignore[override]
+        self,
+        x: paddle.Tensor,
+        positions: paddle.Tensor,
+        bias: paddle.Tensor,
+        history: History | None = None,
+    ) -> paddle.Tensor:
+        """Attends within the history, which has turned before, and ``x`` (B, T, size).
+
+        ``positions`` are those of ``x``: (1 or B, T, size).
+        """
+        q = self.split(self.rotate(self.linear_q(x), positions))
+        k = self.split(self.rotate(self.linear_k(x), positions))
+        v = self.split(self.linear_v(x))
+        if history is not None:
+            k, v = history.extend(k, v)
+        return self.attend(paddle.matmul(q, k, transpose_y=True), v, bias)
+
+
+def self_attention(positions: str, heads: int, size: int, *, scales: bool = False) -> nn.Layer:
+    """The self-attention that a ``pos_enc_layer_type`` asks for.
+
+    Args:
+        scales: adaptively, before anything else; PaddleSpeech does so with ``rel_pos`` only.
+    """
+    if positions == "rel_pos":
+        return RelPositionMultiHeadedAttention(heads, size, scales)
+    if positions == "rope_pos":
+        return RotaryMultiHeadedAttention(heads, size)
+    return SelfAttention(heads, size)

@@ -107,22 +107,18 @@ class TransformerDecoder(nn.Layer):
 
 
 class BiTransformerDecoder(nn.Layer):
-    """The two decoders of U2++ (arXiv 2106.05642), of which the left-to-right one is run."""
+    """The two decoders of U2++ (arXiv 2106.05642); each is a graph of its own.
+
+    The right one is fed each hypothesis from its end: sos, the units in reverse, eos as padding
+    (``st_reverse_pad_list``). Row j of its scores is of the token before the last j: of a
+    hypothesis w of n units, the score of w[i] is at row n - 1 - i, and that of eos (what stands
+    before the first) at row n.
+    """
 
     def __init__(self, spec: DecoderSpec, size: int, vocab_size: int) -> None:
         super().__init__()
         self.left_decoder = TransformerDecoder(spec, spec.num_blocks, size, vocab_size)
         self.right_decoder = TransformerDecoder(spec, spec.r_num_blocks, size, vocab_size)
-
-    def forward(
-        self,
-        encoder_out: paddle.Tensor,
-        encoder_lens: paddle.Tensor,
-        hyps_in: paddle.Tensor,
-        hyps_lens: paddle.Tensor,
-    ) -> paddle.Tensor:
-        """Logits of the left-to-right decoder; see :meth:`TransformerDecoder.forward`."""
-        return self.left_decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
 
 
 def transformer_decoder(spec: DecoderSpec, size: int, vocab_size: int) -> nn.Layer:

@@ -1,4 +1,4 @@
-"""A U2 model (arXiv 2012.05481): encoder, CTC head and decoder, and the two graphs of it."""
+"""A U2 model (arXiv 2012.05481): encoder, CTC head and decoder, and the graphs of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from asrpack.networks.conformer import ConformerEncoder
-from asrpack.networks.decoder import transformer_decoder
-from asrpack.networks.u2_spec import U2Spec
+from asrpack.networks.decoder import (
+    BiTransformerDecoder,
+    TransformerDecoder,
+    transformer_decoder,
+)
+from asrpack.networks.encoder import Encoder
+from asrpack.networks.parameters import load
+from asrpack.networks.squeezeformer import SqueezeformerEncoder
+from asrpack.networks.squeezeformer_spec import SqueezeformerSpec
+from asrpack.networks.u2_spec import EncoderSpec, U2Spec, unused_parameters
 
 
 class CtcHead(nn.Layer):
@@ -26,14 +33,20 @@ class CtcHead(nn.Layer):
 
 
 class U2(nn.Layer):
-    """All parameters of PaddleSpeech's ``U2Model``, by the same names."""
+    """The parameters that PaddleSpeech's ``U2Model`` computes with, by the same names."""
 
     def __init__(self, spec: U2Spec) -> None:
         super().__init__()
         size = spec.encoder.output_size
-        self.encoder = ConformerEncoder(spec.encoder)
+        self.encoder = _encoder(spec.encoder)
         self.decoder = transformer_decoder(spec.decoder, size, spec.vocab_size)
         self.ctc = CtcHead(size, spec.vocab_size)
+
+
+def _encoder(spec: EncoderSpec) -> nn.Layer:
+    if isinstance(spec, SqueezeformerSpec):
+        return SqueezeformerEncoder(spec)
+    return Encoder(spec)
 
 
 class EncoderGraph(nn.Layer):
@@ -52,12 +65,37 @@ class EncoderGraph(nn.Layer):
         return encoder_out, self.ctc(encoder_out), out_lens
 
 
-class DecoderGraph(nn.Layer):
-    """What ``decoder.onnx`` computes."""
+class StreamingEncoderGraph(nn.Layer):
+    """What ``encoder.onnx`` computes where the model streams: a chunk, or a whole recording."""
 
     def __init__(self, model: U2) -> None:
         super().__init__()
-        self.decoder = model.decoder
+        self.encoder = model.encoder
+        self.ctc = model.ctc
+
+    def forward(
+        self,
+        feats: paddle.Tensor,
+        feat_lens: paddle.Tensor,
+        offset: paddle.Tensor,
+        cache_lens: paddle.Tensor,
+        att_cache: paddle.Tensor,
+        cnn_cache: paddle.Tensor | None = None,
+    ) -> tuple[paddle.Tensor, ...]:
+        """Of a chunk: encoder_out, ctc_log_probs, out_lens, and what follows on each cache."""
+        encoder_out, out_lens, *caches = self.encoder.forward_chunk(
+            feats, feat_lens, offset, cache_lens, att_cache, cnn_cache
+        )
+        outputs = [encoder_out, self.ctc(encoder_out), out_lens]
+        return (*outputs, *(cache for cache in caches if cache is not None))
+
+
+class DecoderGraph(nn.Layer):
+    """What ``decoder.onnx`` and ``right_decoder.onnx`` compute."""
+
+    def __init__(self, decoder: TransformerDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
 
     def forward(
         self,
@@ -69,6 +107,16 @@ class DecoderGraph(nn.Layer):
         """Log-probabilities (N, L, V) of the token that follows each prefix."""
         logits = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
         return nn.functional.log_softmax(logits, axis=-1)
+
+
+def decoder_graphs(model: U2) -> dict[str, DecoderGraph]:
+    """``decoder``, and ``right_decoder`` where the model has one."""
+    if isinstance(model.decoder, BiTransformerDecoder):
+        return {
+            "decoder": DecoderGraph(model.decoder.left_decoder),
+            "right_decoder": DecoderGraph(model.decoder.right_decoder),
+        }
+    return {"decoder": DecoderGraph(model.decoder)}
 
 
 def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
@@ -85,11 +133,6 @@ def build(spec: U2Spec, parameters: Mapping[str, np.ndarray]) -> U2:
     # A guard of its own makes the names in exported files the same, whatever was built before.
     with paddle.utils.unique_name.guard():
         model = U2(spec)
-    missing, unexpected = model.set_state_dict(dict(parameters))
-    if missing or unexpected:
-        raise ValueError(f"parameters missing: {missing}, unexpected: {unexpected}")
-    # PaddleSpeech's names go through to the ONNX file, where a recipe's `exclude` can use them.
-    for name, value in (*model.named_parameters(), *model.named_buffers()):
-        value.name = name
-    model.eval()
+    unused = unused_parameters(spec)
+    load(model, {name: value for name, value in parameters.items() if name not in unused})
     return model

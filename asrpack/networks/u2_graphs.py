@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
-from asrpack.networks.interface import GraphSpec, floats, integers
+from asrpack.bundle.model import State
+from asrpack.networks.encoder_spec import ConformerSpec
+from asrpack.networks.interface import Dim, GraphSpec, floats, integers
 from asrpack.networks.u2_spec import U2Spec
 
 
-def graph_specs(spec: U2Spec) -> tuple[GraphSpec, ...]:
-    """``encoder`` and ``decoder``."""
+def streaming_states(spec: U2Spec) -> tuple[State, ...]:
+    """What the encoder hands from chunk to chunk where it streams.
+
+    Keys and values of every block's attention, and what its convolution saw last; not that where
+    no convolution looks back.
+    """
+    encoder = spec.encoder
+    size, blocks, heads = encoder.output_size, encoder.num_blocks, encoder.attention_heads
+    states = [State("att_cache", (blocks, 1, heads, 0, 2 * size // heads), grows=True)]
+    if isinstance(encoder, ConformerSpec) and encoder.causal and encoder.cnn_module_kernel > 1:
+        states.append(State("cnn_cache", (blocks, 1, size, encoder.cnn_module_kernel - 1)))
+    return tuple(states)
+
+
+def graph_specs(spec: U2Spec, streaming: bool = False) -> tuple[GraphSpec, ...]:
+    """``encoder``, ``decoder`` and, where the model has one, ``right_decoder``.
+
+    Args:
+        streaming: the encoder takes and gives its states.
+    """
     size, vocab_size = spec.encoder.output_size, spec.vocab_size
-    encoder = GraphSpec(
-        "encoder",
-        (floats("feats", "B", "T", spec.encoder.input_dim), integers("feat_lens", "B")),
-        (
-            floats("encoder_out", "B", "T_out", size, length="out_lens"),
-            floats("ctc_log_probs", "B", "T_out", vocab_size, length="out_lens"),
-            integers("out_lens", "B"),
-        ),
-    )
-    decoder = GraphSpec(
-        "decoder",
+    inputs = [floats("feats", "B", "T", spec.encoder.input_dim), integers("feat_lens", "B")]
+    outputs = [
+        floats("encoder_out", "B", "T_out", size, length="out_lens"),
+        floats("ctc_log_probs", "B", "T_out", vocab_size, length="out_lens"),
+        integers("out_lens", "B"),
+    ]
+    if streaming:
+        inputs += [integers("offset", "B"), integers("cache_lens", "B")]
+        for state in streaming_states(spec):
+            inputs.append(floats(state.name, *_dims(state, "C")))
+            outputs.append(floats(f"next_{state.name}", *_dims(state, "T_out")))
+    encoder = GraphSpec("encoder", tuple(inputs), tuple(outputs))
+    decoders = ["decoder"]
+    if spec.decoder.r_num_blocks:
+        decoders.append("right_decoder")
+    return encoder, *(_decoder(name, size, vocab_size) for name in decoders)
+
+
+def _decoder(name: str, size: int, vocab_size: int) -> GraphSpec:
+    return GraphSpec(
+        name,
         (
             floats("encoder_out", "N", "T_out", size),
             integers("encoder_lens", "N"),
@@ -28,4 +58,8 @@ def graph_specs(spec: U2Spec) -> tuple[GraphSpec, ...]:
         ),
         (floats("decoder_log_probs", "N", "L", vocab_size, length="hyps_lens"),),
     )
-    return encoder, decoder
+
+
+def _dims(state: State, grown: str) -> tuple[Dim, ...]:
+    blocks, _, *rest = state.shape
+    return (blocks, "B", *(size or grown for size in rest))

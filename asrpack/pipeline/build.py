@@ -209,6 +209,10 @@ def _summary(bundle: Path, evaluation: Mapping[str, Any]) -> str:
         f"{method}: {_rates(rates)} on {utterances} utterances"
         for method, rates in evaluation["methods"].items()
     ]
+    for method, rates in evaluation["methods"].items():
+        if streaming := rates.get("streaming"):
+            figures = _rates(streaming, ("streaming", "whole"))
+            lines.append(f"{method}, streaming: {figures}")
     for method, same in evaluation.get("paddlespeech", {}).get("candidate", {}).items():
         lines.append(f"{method}: {same['identical']} of {utterances} texts are PaddleSpeech's own")
     lines += [
@@ -220,9 +224,10 @@ def _summary(bundle: Path, evaluation: Mapping[str, Any]) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _rates(rates: Mapping[str, Any]) -> str:
+def _rates(rates: Mapping[str, Any], names: tuple[str, str] = ("candidate", "baseline")) -> str:
+    other = {"baseline": "fp32", "whole": "whole recordings"}[names[1]]
     return ", ".join(
-        f"{metric.upper()} {rates[metric]['candidate']['rate']:.2%} "
-        f"(fp32 {rates[metric]['baseline']['rate']:.2%})"
+        f"{metric.upper()} {rates[metric][names[0]]['rate']:.2%} "
+        f"({other} {rates[metric][names[1]]['rate']:.2%})"
         for metric in ("cer", "wer")
     )

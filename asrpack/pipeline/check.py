@@ -45,6 +45,7 @@ def check_recipe(loaded: LoadedRecipe, *, weights: bool = False) -> Checked:
     test = _manifest(loaded, ("data", "test", "manifest"), errors)
     calibration = _manifest(loaded, ("data", "calibration", "manifest"), errors)
     errors += _overlap(loaded, calibration, test)
+    errors += _language_model(loaded)
     errors += _protection(loaded)
     if errors or model is None:
         raise ErrorGroup(errors)
@@ -66,13 +67,52 @@ def _model(loaded: LoadedRecipe, weights: bool, errors: list[AsrpackError]) -> R
                 remedy="take `oracle` out",
             )
         )
+    errors += _asked_of_others(loaded)
     try:
-        return look(model, weights=weights)
+        return look(
+            model,
+            weights=weights,
+            streaming=loaded.recipe.streaming is not None,
+            right_to_left=loaded.recipe.right_to_left,
+        )
     except InputError as error:
         errors.append(error)
     except ErrorGroup as group:
         errors += group.errors
     return None
+
+
+def _asked_of_others(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
+    """What only PaddleSpeech's models can be asked for."""
+    recipe = loaded.recipe
+    if recipe.model.source == "paddlespeech":
+        return
+    remedy = "take it out"
+    if recipe.streaming is not None:
+        yield loaded.fault(
+            ("streaming",),
+            f"a model whose source is {recipe.model.source} takes whole recordings only",
+            code="not-streaming",
+            remedy=remedy,
+        )
+    if recipe.right_to_left:
+        yield loaded.fault(
+            ("decode", "reverse_weight"),
+            f"a model whose source is {recipe.model.source} has no right-to-left decoder",
+            code="no-right-decoder",
+            remedy=remedy,
+        )
+
+
+def _language_model(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
+    model = loaded.recipe.decode.language_model
+    if model is not None and (fault := _file_fault(model.path)):
+        yield loaded.fault(
+            ("decode", "language_model", "path"),
+            f"the language model {fault}: {model.path}",
+            code="language-model-missing",
+            remedy="give an ARPA file, or what KenLM's build_binary makes of it",
+        )
 
 
 def _model_fault(model: Model) -> tuple[str, str] | None:

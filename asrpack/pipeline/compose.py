@@ -73,6 +73,7 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
         "baseline": OPTIMIZED,
         "candidate": candidate,
         "manifest": test,
+        **_language_model(recipe),
     }
     methods = recipe.evaluate.methods
     if recipe.evaluate.oracle == "paddlespeech" and isinstance(recipe.model, PaddleSpeechModel):
@@ -82,7 +83,7 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
                 {"model": Source(recipe.model.path), "manifest": test},
                 checkpoint=recipe.model.checkpoint,
                 methods=methods,
-                **recipe.decode.model_dump(),
+                **recipe.decode.model_dump(exclude={"language_model"}),
             )
         )
         inputs["reference"] = Output("reference", "reference.json")
@@ -131,13 +132,18 @@ def _pack(
     return [
         node(
             Encrypt(),
-            {"onnx": candidate, "description": CONFIGURED},
+            {"onnx": candidate, "description": CONFIGURED, **_language_model(recipe)},
             recipients=recipients,
             signer=signer,
         ),
         node(Render(), tree_inputs, **names, target=variant.target, precision=variant.precision),
         replace(seal, secrets={"key": sign}),
     ]
+
+
+def _language_model(recipe: Recipe) -> dict[str, Source]:
+    model = recipe.decode.language_model
+    return {} if model is None else {"language_model": Source(model.path)}
 
 
 def _manifest(source: ManifestSource, utterances: Sequence[Utterance]) -> Source:

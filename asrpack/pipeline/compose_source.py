@@ -7,7 +7,7 @@ from typing import Any
 
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.node import Node, Output, Source
-from asrpack.recipe.model_source import Model, OnnxModel, PaddleModel, PaddleSpeechModel
+from asrpack.recipe.model_source import Model, OnnxModel, PaddleModel
 from asrpack.recipe.schema import Recipe
 from asrpack.stages.configure import Configure
 from asrpack.stages.convert import Convert
@@ -34,8 +34,9 @@ def to_onnx(recipe: Recipe, found: Recognised, probe_set: Source) -> list[Node]:
     """
     model = recipe.model
     source = {"model": model_source(model, found)}
+    chunks = {} if recipe.streaming is None else recipe.streaming.model_dump()
     shared = [
-        node(Configure(), {"description": MODEL}, **recipe.decode.model_dump()),
+        node(Configure(), {"description": MODEL}, **recipe.decode.options(), **chunks),
         node(Probe(), {"description": MODEL, "manifest": probe_set}),
     ]
     if isinstance(model, OnnxModel):
@@ -44,7 +45,14 @@ def to_onnx(recipe: Recipe, found: Recognised, probe_set: Source) -> list[Node]:
         if found.family == "paddle_inference":
             return _program(model, source, shared)
         return _exported(source, shared)
-    return _paddlespeech(model, source, shared)
+    importing = node(
+        Import(),
+        source,
+        checkpoint=model.checkpoint,
+        streaming=recipe.streaming is not None,
+        right_to_left=recipe.right_to_left,
+    )
+    return _paddlespeech(importing, shared)
 
 
 def model_source(model: Model, found: Recognised) -> Source:
@@ -54,13 +62,11 @@ def model_source(model: Model, found: Recognised) -> Source:
     return Source(model.path, tuple(file for file in found.files if file != model.path))
 
 
-def _paddlespeech(
-    model: PaddleSpeechModel, source: Mapping[str, Source], shared: list[Node]
-) -> list[Node]:
+def _paddlespeech(importing: Node, shared: list[Node]) -> list[Node]:
     compared = {"description": MODEL, "cases": Output("export", "cases.npz")}
     exported = {"description": MODEL, "params": Output("import", "params.npz"), "probe": PROBE}
     return [
-        node(Import(), source, checkpoint=model.checkpoint),
+        importing,
         *shared,
         node(Export(), exported),
         node(Convert(), {"paddle": Output("export", "paddle"), **compared}),

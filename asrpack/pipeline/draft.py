@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrpack.pipeline.sketch import quoted, sketch
+from asrpack.pipeline.sketch import Sketch, quoted, sketch
 
 SCHEMA_FILE = "recipe.schema.json"
 _TEMPLATE = """\
@@ -40,7 +40,7 @@ builds:
 # The model's own, unless you change them here:
 #decode: {{method: {method}, beam_size: {beam_size}, ctc_weight: {ctc_weight}}}
 
-# How the result is measured:
+{streaming}# How the result is measured:
 #evaluate:
 #  methods: [ctc_greedy_search, ctc_prefix_beam_search, attention_rescoring]
 {oracle}
@@ -65,6 +65,13 @@ protect:
   # asrpack keys generate signing -o {keys}vendor.pem
   sign:
     key: {{file: keys/vendor.pem}}
+"""
+# Where the model can stream.
+_STREAMING = """\
+# The model can stream: recognise while the audio arrives, too, by the same weights. Chunks are in
+# encoder frames; left_chunks is the history that attention sees, -1 for all:
+{mark}streaming: {{chunk_size: {chunk_size}, left_chunks: {left_chunks}}}
+
 """
 
 _ORACLE = "#  oracle: paddlespeech   # compare with PaddleSpeech's own text; it must be installed\n"
@@ -107,10 +114,22 @@ def draft_recipe(model: Path, recipe: Path, checkpoint: str | None = None) -> Dr
         method=found.decode.method,
         beam_size=found.decode.beam_size,
         ctc_weight=found.decode.ctc_weight,
+        streaming=_streaming(found),
         # As a command typed in the current folder has it.
         keys=os.path.relpath(folder / "keys") + "/",
     )
     return Draft(text, reason, found.summary)
+
+
+def _streaming(found: Sketch) -> str:
+    """Commented out, unless PaddleSpeech's own command line streams this model, too."""
+    chunks = found.streaming
+    if chunks is None:
+        return ""
+    mark = "" if found.streamed else "#"
+    return _STREAMING.format(
+        mark=mark, chunk_size=chunks.chunk_size, left_chunks=chunks.left_chunks
+    )
 
 
 def _manifest(data: Path, use: str, folder: Path) -> str:

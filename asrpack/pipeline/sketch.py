@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription
+from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription, Streaming
 from asrpack.errors import InputError
 from asrpack.frontends.model_directory import CONFIG
 from asrpack.frontends.other_kinds import file_kind, folder_kind
@@ -34,6 +34,8 @@ class Sketch:
         section: the lines of ``model``, not indented.
         decode: the model's own options.
         oracle: whether PaddleSpeech can decode it, too.
+        streaming: chunks as the model has them, where it can stream.
+        streamed: PaddleSpeech's own command line decodes it chunk by chunk.
     """
 
     reason: str
@@ -41,6 +43,8 @@ class Sketch:
     section: tuple[str, ...]
     decode: DecodeDefaults
     oracle: bool = False
+    streaming: Streaming | None = None
+    streamed: bool = False
 
 
 def sketch(model: Path, checkpoint: str | None, shown: Callable[[Path], str]) -> Sketch:
@@ -83,13 +87,21 @@ def _paddlespeech(model: Path, checkpoint: str | None, shown: Callable[[Path], s
         if error.code == "checkpoint-ambiguous" and error.remedy:
             error.remedy = error.remedy.replace("set model.checkpoint to", "give --checkpoint")
         raise
-    description, parameters = read(model, checkpoint)
+    description, parameters = read(model, checkpoint, streaming=found.streams)
     section = ["source: paddlespeech", f"path: {shown(model)}"]
     if checkpoint:
         section.append(f"checkpoint: {quoted(checkpoint)}")
     weights = sum(array.size for array in parameters.values())
     summary = f"{_millions(weights)}, {_description(description)}"
-    return Sketch(found.reason, summary, tuple(section), description.decode, oracle=True)
+    return Sketch(
+        found.reason,
+        summary,
+        tuple(section),
+        description.decode,
+        oracle=True,
+        streaming=description.streaming,
+        streamed=found.streamed,
+    )
 
 
 def _onnx(model: Path, shown: Callable[[Path], str]) -> Sketch:
@@ -155,6 +167,7 @@ def _description(description: ModelDescription) -> str:
     return (
         f"{len(description.tokens)} units, {takes}, {description.sample_rate} Hz, "
         f"decoded by {description.decode.method}"
+        + (", can stream" if description.streaming else "")
     )
 
 

@@ -12,18 +12,17 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from asrpack.bundle.secrets import SecretSource
+from asrpack.recipe.decode import Decode, DecodeMethod
 from asrpack.recipe.model_source import Model
-from asrpack.recipe.section import RecipePath, Section
+from asrpack.recipe.section import Fraction, RecipePath, Section
 
 MAX_RECIPIENTS = 64
 
-DecodeMethod = Literal["ctc_greedy_search", "ctc_prefix_beam_search", "attention_rescoring"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 FileNamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 # No dot: `--set builds.NAME.precision=…` separates with dots.
 BuildName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ManifestSource(Section):
@@ -78,17 +77,24 @@ class Build(Section):
         return self
 
 
-class Decode(Section):
-    """Decoding options that replace the model's own."""
+class Streaming(Section):
+    """Recognition while the audio arrives, besides whole recordings, by the same weights.
 
-    method: DecodeMethod | None = Field(
-        default=None, description="The decoding method that the bundle uses by default."
+    The section's presence asks for it; the model must have been trained for it.
+    """
+
+    chunk_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Encoder frames of a chunk, 40 ms each where the model subsamples by 4: more "
+        "is more exact and later. Without it: the model's own, or 16.",
     )
-    beam_size: int | None = Field(
-        default=None, ge=1, le=1000, description="Hypotheses kept by the prefix beam search."
-    )
-    ctc_weight: float | None = Field(
-        default=None, ge=0, description="Weight of the CTC score in attention rescoring."
+    left_chunks: int | None = Field(
+        default=None,
+        ge=-1,
+        description="Chunks of history that attention sees, -1 for all: fewer is faster. Without "
+        "it: the model's own.",
     )
 
 
@@ -279,6 +285,11 @@ class Recipe(Section):
     decode: Decode = Field(
         default=Decode(), description="Decoding options that replace the model's own."
     )
+    streaming: Streaming | None = Field(
+        default=None,
+        description="Recognition while the audio arrives: `streaming: {}` has the model's own "
+        "chunks. Without the section the bundle takes whole recordings only.",
+    )
     evaluate: Evaluate = Field(
         default=Evaluate(), description="How the finished model is measured."
     )
@@ -286,3 +297,8 @@ class Recipe(Section):
         default=Gate(), description="What the finished model must meet, or the build fails."
     )
     protect: Protect = Field(description="Watermark, recipients and signature.")
+
+    @property
+    def right_to_left(self) -> bool:
+        """Whether the model's right-to-left decoder is asked for."""
+        return bool(self.decode.reverse_weight)

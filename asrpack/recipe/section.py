@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}?")
@@ -46,6 +46,9 @@ def _variable(match: re.Match[str]) -> str:
 RecipePath = Annotated[
     Path, PlainValidator(_resolve), WithJsonSchema({"type": "string", "format": "path"})
 ]
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):

@@ -74,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", "Transcribe audio files.", bundle="[BUNDLE] AUDIO")
     run.add_argument("--decode", metavar="METHOD", help="default: the model's own")
+    run.add_argument(
+        "--streaming",
+        action="store_true",
+        help="hear the files piece by piece, as from a microphone; any length",
+    )
+    run.add_argument("--hotwords", type=Path, metavar="FILE", help="phrases to prefer, one a line")
+    run.add_argument("--nbest", type=_count, default=0, help="with --json: so many hypotheses, too")
+    run.add_argument(
+        "--times", action="store_true", help="with --json: when each unit was spoken, too"
+    )
     add("verify", "Check files and signature.", bundle="BUNDLE")
     add("selftest", "Verify, decrypt, load and run once.", bundle="BUNDLE")
     return parser
@@ -98,7 +108,17 @@ def _dispatch(options: argparse.Namespace) -> int:
     common = {"identity": options.identity, "trust": options.trust, "threads": options.threads}
     if options.verb == "selftest":
         return commands.selftest(bundle, **common)
-    return commands.run(bundle, rest, decode=options.decode, as_json=options.json, **common)
+    return commands.run(
+        bundle,
+        rest,
+        decode=options.decode,
+        streaming=options.streaming,
+        hotwords=options.hotwords,
+        nbest=options.nbest,
+        times=options.times,
+        as_json=options.json,
+        **common,
+    )
 
 
 def _verify(bundle: Path, options: argparse.Namespace) -> int:

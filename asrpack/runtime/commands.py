@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from asrpack.errors import InputError
-from asrpack.runtime.audio import read_audio
+from asrpack.errors import InputError, UsageError
+from asrpack.runtime.hotwords import read_hotwords
 from asrpack.runtime.keyring import TRUST_VARIABLE, identity_source, trust_paths
 from asrpack.runtime.load import OpenBundle, open_bundle
-from asrpack.runtime.recognizer import Recognizer
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """One line of ``run --json``.
-
-    Attributes:
-        audio: the path as it was given.
-        text: what was recognised.
-        score: log-probability as the method defines it.
-        duration: of the audio, in seconds.
-        rtf: seconds of processing for a second of audio; None for audio without samples.
-        decode: the method used.
-    """
-
-    audio: str
-    text: str
-    score: float
-    duration: float
-    rtf: float | None
-    decode: str
+from asrpack.runtime.streaming import StreamingRecognizer
+from asrpack.runtime.transcripts import Wishes, stream_file, transcribe_file
 
 
 def run(
@@ -46,6 +24,10 @@ def run(
     identity: str | None,
     trust: Sequence[Path] = (),
     decode: str | None = None,
+    streaming: bool = False,
+    hotwords: Path | None = None,
+    nbest: int = 0,
+    times: bool = False,
     as_json: bool = False,
     threads: int = 0,
 ) -> int:
@@ -53,44 +35,52 @@ def run(
 
     A file that cannot be read is reported on standard error and the others go on.
 
+    Args:
+        streaming: hear the files piece by piece, as from a microphone.
+        hotwords: file of phrases to prefer (:func:`asrpack.runtime.hotwords.read_hotwords`).
+        nbest: with JSON, so many hypotheses, too.
+        times: with JSON, when each unit was spoken, too.
+
     Returns:
         0, or 3 if a file failed.
 
     Raises:
-        AsrpackError: the bundle cannot be opened, or there is no such decoding method.
+        AsrpackError: the bundle cannot be opened, there is no such decoding method, the hotwords
+            cannot be used, or the model does not stream.
     """
-    recognizer = _open(bundle, identity, trust, threads).recognizer
-    method = recognizer.check_method(decode)
+    if (nbest or times) and (streaming or not as_json):
+        raise UsageError(
+            "n-best and times are told in JSON, of whole recordings",
+            code="usage",
+            remedy="give --json, and leave --streaming out",
+        )
+    opened = _open(bundle, identity, trust, threads)
+    recognizer = opened.recognizer
+    wishes = Wishes(
+        recognizer.check_method(decode),
+        None if hotwords is None else read_hotwords(hotwords, opened.description),
+        nbest,
+        times,
+    )
+    recognizer.search(wishes.method, wishes.hotwords)  # refuses what does not go together
+    streams = StreamingRecognizer(recognizer) if streaming else None
     code = 0
     for path in audio:
         try:
-            result = transcribe_file(recognizer, path, method)
+            result = (
+                transcribe_file(recognizer, path, wishes)
+                if streams is None
+                else stream_file(streams, path, wishes)
+            )
         except InputError as error:
             _say(f"asrpack: {error}", error=True)
             code = error.exit_code
             continue
         if as_json:
-            _say(json.dumps(asdict(result), ensure_ascii=False))
+            _say(json.dumps(result.as_dict(), ensure_ascii=False))
         else:
             _say(f"{result.audio}: {result.text}".rstrip())
     return code
-
-
-def transcribe_file(recognizer: Recognizer, path: Path, method: str) -> Transcript:
-    """Reads and transcribes one audio file.
-
-    Raises:
-        InputError: the file cannot be read, or is longer than the model takes.
-    """
-    began = time.perf_counter()
-    rate = recognizer.description.sample_rate
-    samples = read_audio(path, rate, max_seconds=recognizer.max_seconds)
-    hypothesis = recognizer.transcribe(samples, method)
-    seconds = len(samples) / rate
-    rtf = round((time.perf_counter() - began) / seconds, 5) if seconds else None
-    return Transcript(
-        str(path), hypothesis.text, round(hypothesis.score, 4), round(seconds, 3), rtf, method
-    )
 
 
 def selftest(
@@ -106,7 +96,7 @@ def selftest(
 def try_out(
     bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
 ) -> OpenBundle:
-    """Verifies, decrypts, loads, and runs every decoding method on a second of tone.
+    """Verifies, decrypts, loads, and runs every decoding method on a second of tone, and a stream.
 
     Raises:
         AsrpackError: any of these failed.
@@ -114,10 +104,14 @@ def try_out(
     opened = _open(bundle, identity, trust, threads)
     recognizer = opened.recognizer
     rate = opened.description.sample_rate
-    tone = 3000 * np.sin(2 * np.pi * 440 / rate * np.arange(rate))
-    encoded = recognizer.encode(recognizer.features(tone.astype(np.float32)))
+    tone = (3000 * np.sin(2 * np.pi * 440 / rate * np.arange(rate))).astype(np.float32)
+    encoded = recognizer.encode(recognizer.features(tone))
     for method in opened.description.methods:
         recognizer.decode(encoded, method)
+    if opened.description.streaming is not None:
+        stream = StreamingRecognizer(recognizer).stream()
+        stream.accept(tone)
+        stream.finish()
     return opened
 
 

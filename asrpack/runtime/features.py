@@ -18,6 +18,9 @@ from asrpack.bundle.model import Cmvn, FbankSpec
 # Frames at a time: a block's spectra stay in the CPU's cache, and an hour of audio needs no
 # more memory than a second.
 BLOCK_FRAMES = 256
+# Rows of every product with the mel filters: one shape, so that a frame's features are the same
+# to the last bit whatever frames are computed with it (a stream's come in any number at a time).
+_PRODUCT_ROWS = 32
 
 
 class Fbank:
@@ -76,9 +79,16 @@ class Fbank:
         emphasised *= self._window
         spectrum = np.fft.rfft(emphasised, self._fft_size)
         power = spectrum.real**2 + spectrum.imag**2
-        energies = power @ self._mel
-        np.maximum(energies, self.spec.log_floor, out=energies)
-        return np.log(energies, out=energies)
+        out = np.empty((len(power), self.spec.num_mel_bins))
+        for start in range(0, len(power), _PRODUCT_ROWS):
+            rows = power[start : start + _PRODUCT_ROWS]
+            count = len(rows)
+            if count < _PRODUCT_ROWS:
+                rows = np.concatenate([rows, np.zeros((_PRODUCT_ROWS - count, rows.shape[1]))])
+            energies = rows @ self._mel
+            np.maximum(energies, self.spec.log_floor, out=energies)
+            out[start : start + count] = np.log(energies, out=energies)[:count]
+        return out
 
 
 def povey_window(size: int) -> NDArray[np.float64]:

@@ -27,6 +27,11 @@ class FrontEnd:
             self._fbank = Fbank(spec)
             self._stack = (spec.stack, spec.stack_shift)
 
+    @property
+    def shift(self) -> int:
+        """Samples from one frame to the next."""
+        return 1 if self._fbank is None else self._fbank.window_shift * self._stack[1]
+
     def frames(self, samples: int) -> int:
         """How many frames that many samples give."""
         if self._fbank is None:

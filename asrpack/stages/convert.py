@@ -20,6 +20,7 @@ class Convert(Stage):
     """
 
     name: ClassVar[str] = "convert"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("onnx",)
     tools: ClassVar[tuple[str, ...]] = (
         "numpy",

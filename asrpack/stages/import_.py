@@ -13,9 +13,16 @@ from asrpack.stages.stage import Context, Stage
 
 
 class ImportParams(stage.Params):
-    """``checkpoint`` names the weights where the directory has several."""
+    """``checkpoint`` names the weights where the directory has several.
+
+    Attributes:
+        streaming: the model is to be run chunk by chunk, too.
+        right_to_left: its right-to-left decoder is to take part in rescoring.
+    """
 
     checkpoint: str | None = None
+    streaming: bool = False
+    right_to_left: bool = False
 
 
 class Import(Stage):
@@ -27,6 +34,7 @@ class Import(Stage):
     """
 
     name: ClassVar[str] = "import"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("model.json", "params.npz")
     tools: ClassVar[tuple[str, ...]] = ("numpy", "ruamel.yaml")
     Params: ClassVar[type[stage.Params]] = ImportParams
@@ -39,7 +47,12 @@ class Import(Stage):
         Raises:
             InputError, ErrorGroup: all that is wrong with the directory.
         """
-        description, parameters = read(inputs["model"], params.checkpoint)
+        description, parameters = read(
+            inputs["model"],
+            params.checkpoint,
+            streaming=params.streaming,
+            right_to_left=params.right_to_left,
+        )
         (out / "model.json").write_text(description.to_json(), encoding="utf-8")
         save_arrays(out / "params.npz", parameters)
         count = sum(array.size for array in parameters.values())

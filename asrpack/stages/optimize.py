@@ -24,6 +24,7 @@ class Optimize(Stage):
     """
 
     name: ClassVar[str] = "optimize"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("onnx",)
     tools: ClassVar[tuple[str, ...]] = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript")
     isolated: ClassVar[bool] = True

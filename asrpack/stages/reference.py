@@ -20,6 +20,7 @@ class ReferenceParams(stage.Params):
     method: str | None = None
     beam_size: int | None = None
     ctc_weight: float | None = None
+    reverse_weight: float | None = None
 
 
 class Reference(Stage):
@@ -36,19 +37,27 @@ class Reference(Stage):
         self, params: ReferenceParams, inputs: Mapping[str, Path], out: Path, context: Context
     ) -> None:
         from asrpack.frontends.model_directory import find_checkpoint
-        from asrpack.measure.paddlespeech import PaddleSpeech
+        from asrpack.measure.paddlespeech import Options, open_paddlespeech
         from asrpack.recipe.manifest import read_manifest
 
         model = inputs["model"]
         utterances = read_manifest(inputs["manifest"])
-        oracle = PaddleSpeech(model, find_checkpoint(model, params.checkpoint))
-        methods = dict.fromkeys((*params.methods, *filter(None, [params.method])))
+        oracle = open_paddlespeech(model, find_checkpoint(model, params.checkpoint))
+        wanted = dict.fromkeys((*params.methods, *filter(None, [params.method])))
+        methods = [method for method in wanted if method in oracle.methods]
+        options = Options(
+            beam_size=params.beam_size,
+            ctc_weight=params.ctc_weight,
+            reverse_weight=params.reverse_weight or 0.0,
+        )
         texts = {}
         for index, utterance in enumerate(utterances):
             features = oracle.features(oracle.samples(utterance.audio))
             texts[utterance.id] = {
                 method: oracle.decode(
-                    features, method, beam_size=params.beam_size, ctc_weight=params.ctc_weight
+                    features,
+                    method,
+                    options,
                 )
                 for method in methods
             }

@@ -29,6 +29,7 @@ def test_a_written_recipe_lacks_only_what_the_user_must_supply(model: Path, caps
     assert main(["init", "model"]) == 0
     said = capsys.readouterr().out
     assert "conformer encoder" in said and "2.4 million parameters" in said
+    assert "can stream" in said
     text = Path("recipe.yaml").read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=recipe.schema.json\n")
     assert Path("recipe.schema.json").read_text(encoding="utf-8") == schema_text()
@@ -65,12 +66,38 @@ def test_commented_options_are_real_ones(model: Path) -> None:
     text = Path("recipe.yaml").read_text(encoding="utf-8")
     # Prose has one space after its hash, an option none (or two, below another one).
     lifted, count = re.subn(r"^( *)#(?=\w|  \w)", r"\1", text, flags=re.MULTILINE)
-    assert count == 7
+    assert count == 8
     Path("recipe.yaml").write_text(lifted, encoding="utf-8")
     recipe = load_recipe(Path("recipe.yaml")).recipe
     assert recipe.evaluate.oracle == "paddlespeech" and recipe.evaluate.methods
     assert recipe.decode.beam_size == 10
+    assert recipe.streaming and (recipe.streaming.chunk_size, recipe.streaming.left_chunks) == (
+        16,
+        -1,
+    )
     assert recipe.gate.size and recipe.gate.speedup and recipe.gate.deletions
+
+
+@pytest.mark.parametrize(
+    ("field", "cause"),
+    [("use_dynamic_chunk: true", "use_dynamic_chunk"), ("causal: true", "ahead")],
+)
+def test_a_model_that_cannot_stream(model: Path, field: str, cause: str, capsys: Output) -> None:
+    """``init`` does not offer it, and ``check`` says why it cannot be had."""
+    config = model / "model.yaml"
+    text = config.read_text(encoding="utf-8")
+    line = 1 + text[: text.index(field)].count("\n")
+    config.write_text(text.replace(field, field.replace("true", "false")), encoding="utf-8")
+    assert main(["init", "model"]) == 0
+    assert "can stream" not in capsys.readouterr().out
+    recipe = Path("recipe.yaml")
+    assert "streaming" not in recipe.read_text(encoding="utf-8")
+    with recipe.open("a", encoding="utf-8") as stream:
+        stream.write("streaming: {}\n")
+    assert main(["check", "recipe.yaml"]) == 3
+    errors = capsys.readouterr().err
+    assert f"model.yaml:{line}:" in errors and cause in errors
+    assert "take `streaming` out of the recipe" in errors
 
 
 def test_nothing_is_replaced_without_force(model: Path, capsys: Output) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from asrpack.frontends.paddlespeech_u2 import read
 from asrpack.networks.u2_spec import U2Spec
+from asrpack.runtime.decoding.attention_rescoring import reversed_input
 from tests.networks.variants import VARIANTS, weights
 
 pytestmark = pytest.mark.oracle
@@ -46,12 +47,15 @@ def paddlespeech_config(spec: U2Spec, folder: Path) -> dict[str, Any]:
         stats = {"mean_stat": [0.0] * bins, "var_stat": [1.0] * bins, "frame_num": CMVN_FRAMES}
         cmvn_file = folder / "cmvn.json"
         cmvn_file.write_text(json.dumps(stats))
-    kernel = encoder.pop("cnn_module_kernel")
-    encoder |= {"use_cnn_module": kernel > 0, "cnn_module_kernel": kernel or 15}
+    if spec.encoder_type == "conformer":
+        kernel = encoder.pop("cnn_module_kernel")
+        encoder |= {"use_cnn_module": kernel > 0, "cnn_module_kernel": kernel or 15}
+    if spec.encoder_type == "squeezeformer":
+        encoder |= {name: list(encoder[name]) or None for name in ("reduce_idx", "recover_idx")}
     return {
         "input_dim": bins,
         "output_dim": spec.vocab_size,
-        "encoder": "conformer",
+        "encoder": spec.encoder_type,
         "encoder_conf": encoder,
         "decoder": "bitransformer" if spec.decoder.r_num_blocks else "transformer",
         "decoder_conf": dict(spec.to_dict()["decoder"]),
@@ -78,7 +82,7 @@ def differences(
     """Largest absolute differences over a padded batch, against one utterance at a time."""
     import paddle
 
-    from asrpack.networks.u2 import DecoderGraph, EncoderGraph, build
+    from asrpack.networks.u2 import EncoderGraph, build, decoder_graphs
 
     ours = build(spec, parameters)
     generator = np.random.default_rng(5)
@@ -89,6 +93,11 @@ def differences(
     tokens = generator.integers(1, spec.vocab_size - 1, size=(4, 7))
     tokens[:, 0] = spec.vocab_size - 1
     hyps, hyps_lens = paddle.to_tensor(tokens), paddle.to_tensor([7, 5, 2, 1])
+    reverse_weight = 0.3 if spec.decoder.r_num_blocks else 0.0
+    last = spec.vocab_size - 1
+    turned = reversed_input(tokens, hyps_lens.numpy(), sos_id=last, eos_id=last)
+    fed = {"decoder": hyps, "right_decoder": paddle.to_tensor(turned)}
+    decoders = decoder_graphs(ours)
     found: dict[str, float] = {}
 
     def note(name: str, left: Any, right: Any) -> None:
@@ -109,13 +118,13 @@ def differences(
             note("encoder_out", together[row : row + 1, :frames], expected)
             probabilities = theirs.ctc.log_softmax(expected)
             note("ctc_log_probs", log_probs[row : row + 1, :frames], probabilities)
-            scores, _ = theirs.forward_attention_decoder(hyps, hyps_lens, expected)
+            both = theirs.forward_attention_decoder(hyps, hyps_lens, expected, reverse_weight)
             memory = paddle.concat([together[row : row + 1]] * 4)
-            ours_scores = DecoderGraph(ours)(
-                memory, paddle.full([4], frames, "int64"), hyps, hyps_lens
-            )
-            for index, count in enumerate(hyps_lens.tolist()):
-                note("decoder_log_probs", ours_scores[index, :count], scores[index, :count])
+            memory_lens = paddle.full([4], frames, "int64")
+            for (name, decoder), scores in zip(decoders.items(), both, strict=False):
+                ours_scores = decoder(memory, memory_lens, fed[name], hyps_lens)
+                for index, count in enumerate(hyps_lens.tolist()):
+                    note(name, ours_scores[index, :count], scores[index, :count])
     return found
 
 
@@ -133,11 +142,12 @@ def test_random_weights(u2_model: Any, spec: U2Spec, tmp_path: Path, record_prop
     assert max(found.values()) <= TOLERANCE, found
 
 
-@pytest.mark.parametrize(("chunks", "left"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("name", ["causal", "transformer: plain", "squeezeformer: plain"])
+@pytest.mark.parametrize(("chunks", "left"), [(True, False), (True, True), (False, True)])
 def test_training_for_streaming_changes_nothing_in_full_context(
-    u2_model: Any, tmp_path: Path, chunks: bool, left: bool
+    u2_model: Any, tmp_path: Path, name: str, chunks: bool, left: bool
 ) -> None:
-    spec = VARIANTS["causal"]
+    spec = VARIANTS[name]
     config = paddlespeech_config(spec, tmp_path)
     config["encoder_conf"] |= {"use_dynamic_chunk": chunks, "use_dynamic_left_chunk": left}
     parameters = weights(spec)

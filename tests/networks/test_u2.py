@@ -9,8 +9,8 @@ import pytest
 
 paddle = pytest.importorskip("paddle")
 
-from asrpack.networks.u2 import U2, DecoderGraph, EncoderGraph, build  # noqa: E402
-from asrpack.networks.u2_spec import U2Spec  # noqa: E402
+from asrpack.networks.u2 import U2, EncoderGraph, build, decoder_graphs  # noqa: E402
+from asrpack.networks.u2_spec import U2Spec, unused_parameters  # noqa: E402
 from tests.networks.variants import SPEC, VARIANTS, weights  # noqa: E402
 
 # Another batch size means another order of additions in matrix products.
@@ -28,9 +28,10 @@ def encode(network: U2, feats: np.ndarray, lengths: Sequence[int]) -> list[np.nd
     return [value.numpy() for value in outputs]
 
 
-def decode(network: U2, *inputs: np.ndarray) -> np.ndarray:
+def decode(network: U2, *inputs: np.ndarray) -> list[np.ndarray]:
     with paddle.no_grad():
-        return np.asarray(DecoderGraph(network)(*map(paddle.to_tensor, inputs)).numpy())
+        graphs = decoder_graphs(network)
+        return [graphs[name](*map(paddle.to_tensor, inputs)).numpy() for name in graphs]
 
 
 def batch(bins: int) -> np.ndarray:
@@ -62,19 +63,24 @@ def hypotheses() -> tuple[np.ndarray, np.ndarray]:
     return generator.integers(1, 12, size=(3, 9)), np.array([9, 4, 1])
 
 
-@pytest.mark.parametrize("name", ["plain", "decoder: normalize after", "decoder: concat after"])
+DECODERS = ["plain", *(name for name in VARIANTS if name.startswith("decoder: "))]
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_a_batch_of_hypotheses_gives_what_each_gives_alone(name: str) -> None:
     network = model(VARIANTS[name])
     memory = np.random.default_rng(3).normal(size=(3, 11, 16)).astype(np.float32)
     frames = np.array([11, 6, 3])
     tokens, lengths = hypotheses()
+    both_ways = VARIANTS[name].decoder.r_num_blocks > 0
     together = decode(network, memory, frames, tokens, lengths)
+    assert len(together) == 1 + both_ways
     for row, (count, length) in enumerate(zip(frames, lengths, strict=True)):
         one = slice(row, row + 1)
-        alone = decode(
-            network, memory[one, :count], frames[one], tokens[one, :length], lengths[one]
-        )
-        np.testing.assert_allclose(together[row, :length], alone[0], atol=TOLERANCE)
+        given = [memory[one, :count], frames[one], tokens[one, :length], lengths[one]]
+        alone = decode(network, *given)
+        for padded, single in zip(together, alone, strict=True):
+            np.testing.assert_allclose(padded[row, :length], single[0], atol=TOLERANCE)
 
 
 def test_a_prefix_is_scored_without_what_follows() -> None:
@@ -83,9 +89,9 @@ def test_a_prefix_is_scored_without_what_follows() -> None:
     frames = np.full(3, 11)
     tokens, _ = hypotheses()
     lengths = np.full(3, 9)
-    before = decode(network, memory, frames, tokens, lengths)
+    (before,) = decode(network, memory, frames, tokens, lengths)
     tokens[:, 5:] = 12
-    after = decode(network, memory, frames, tokens, lengths)
+    (after,) = decode(network, memory, frames, tokens, lengths)
     np.testing.assert_array_equal(before[:, :5], after[:, :5])
     assert not np.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
 
@@ -103,7 +109,25 @@ def test_parameters_that_do_not_fit_are_refused(change: str) -> None:
         build(SPEC, parameters)
 
 
-def test_every_parameter_is_loaded() -> None:
-    state = model(SPEC).state_dict()
-    for name, value in weights(SPEC).items():
-        np.testing.assert_array_equal(state[name].numpy(), value, err_msg=name)
+@pytest.mark.parametrize("name", ["plain", "transformer: plain", "squeezeformer: plain"])
+def test_every_parameter_is_loaded(name: str) -> None:
+    spec = VARIANTS[name]
+    state = model(spec).state_dict()
+    for parameter, value in weights(spec).items():
+        if parameter not in unused_parameters(spec):
+            np.testing.assert_array_equal(state[parameter].numpy(), value, err_msg=parameter)
+
+
+@pytest.mark.parametrize("name", ["static chunks", "squeezeformer: static chunks"])
+def test_attention_does_not_see_past_a_static_chunk(name: str) -> None:
+    # A causal convolution, or none: nothing else looks ahead but the input layer.
+    spec = VARIANTS[name]
+    assert spec.encoder.static_chunk_size == 4
+    network, feats = model(spec), batch(80)[:1]
+    before, _, _ = encode(network, feats, [90])
+    # The first chunk is frames 0 to 15 and what their windows reach into.
+    feats[:, 40:] = 0.0
+    after, _, _ = encode(network, feats, [90])
+    seen = 4 if spec.encoder_type == "conformer" else 2  # its time reduction looks ahead, too
+    np.testing.assert_array_equal(before[:, :seen], after[:, :seen])
+    assert not np.allclose(before, after, atol=1e-3)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from asrpack.errors import InputError
-from asrpack.networks.u2_spec import SUBSAMPLINGS, U2Spec, expected_parameters
+from asrpack.networks.subsampling_spec import SUBSAMPLINGS
+from asrpack.networks.u2_spec import U2Spec, expected_parameters, unused_parameters
 from tests.networks.variants import SPEC, VARIANTS
 
 
@@ -17,7 +19,10 @@ def test_expected_parameters_are_the_networks(spec: U2Spec) -> None:
     from asrpack.networks.u2 import U2
 
     state = {name: tuple(value.shape) for name, value in U2(spec).state_dict().items()}
-    assert state == expected_parameters(spec)
+    unused = unused_parameters(spec)
+    expected = expected_parameters(spec)
+    assert unused <= set(expected)
+    assert state == {name: shape for name, shape in expected.items() if name not in unused}
 
 
 @pytest.mark.parametrize("name", SUBSAMPLINGS)
@@ -34,11 +39,13 @@ def test_length_is_what_the_convolutions_give(name: str) -> None:
     assert subsampling.length(subsampling.right_context) == 0
 
 
-def test_spec_survives_json() -> None:
-    assert U2Spec.from_dict(SPEC.to_dict()) == SPEC
+@pytest.mark.parametrize("name", ["plain", "transformer: plain", "squeezeformer: plain"])
+def test_spec_survives_json(name: str) -> None:
+    spec = VARIANTS[name]
+    assert U2Spec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
-@pytest.mark.parametrize("missing", ["vocab_size", "encoder", "decoder"])
+@pytest.mark.parametrize("missing", ["vocab_size", "encoder_type", "encoder", "decoder"])
 def test_a_spec_that_lacks_a_field(missing: str) -> None:
     raw = SPEC.to_dict()
     del raw[missing]

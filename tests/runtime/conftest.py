@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from asrpack.protect.keys import generate, write_key_pair
 from asrpack.protect.sign import sign_tree
 from asrpack.recipe.manifest import Utterance, read_manifest
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.streaming import StreamingRecognizer
 from asrpack.stages.convert import Convert
 from asrpack.stages.export import Export
 from asrpack.stages.import_ import Import
@@ -49,7 +50,18 @@ class Sealed:
 @pytest.fixture(scope="session")
 def sealed_once(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     """A bundle of the tiny model with the whole runtime in it. Do not change it: ``sealed``."""
-    folder = tmp_path_factory.mktemp("sealed")
+    return seal(tmp_path_factory.mktemp("sealed"), tiny.describe(), tiny.graphs())
+
+
+@pytest.fixture(scope="session")
+def streaming_sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """A bundle of the tiny model that streams. Do not change it."""
+    folder = tmp_path_factory.mktemp("sealed-streaming")
+    return seal(folder, tiny.describe_streaming(), tiny.streaming_graphs())
+
+
+def seal(folder: Path, description: ModelDescription, graphs: Mapping[str, bytes]) -> Sealed:
+    """Encrypts and signs a model with the whole runtime around it."""
     bundle, keys = folder / "bundle", folder
     vendor, _ = write_key_pair(generate("signing"), keys / "vendor.pem")
     customer, _ = write_key_pair(generate("recipient"), keys / "acme.pem")
@@ -64,9 +76,8 @@ def sealed_once(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     public = read_key((keys / "acme.pub").read_bytes(), "acme.pub")
     encrypt_files(
         {
-            "encoder.onnx": tiny.encoder(),
-            "decoder.onnx": tiny.decoder(),
-            "model.json": tiny.describe().to_json().encode(),
+            **{f"{name}.onnx": graph for name, graph in graphs.items()},
+            "model.json": description.to_json().encode(),
         },
         [public],
         vendor.public_bytes,
@@ -132,7 +143,26 @@ def utterances(quickstart: Path) -> dict[str, Utterance]:
 @pytest.fixture(scope="session")
 def graphs(imported: Path, quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``encoder.onnx`` and ``decoder.onnx`` of the quickstart model, as a build converts them."""
-    folder = tmp_path_factory.mktemp("graphs")
+    return convert(imported, quickstart, tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.fixture(scope="session")
+def streaming_recognizer(
+    quickstart: Path, tmp_path_factory: pytest.TempPathFactory
+) -> StreamingRecognizer:
+    """The quickstart model as a recipe with ``streaming: {}`` has it converted."""
+    folder = tmp_path_factory.mktemp("streaming")
+    (folder / "import").mkdir()
+    params = Import.Params.model_validate({"streaming": True})
+    Import().run(params, {"model": quickstart / MODEL}, folder / "import", Context())
+    graphs = convert(folder / "import", quickstart, folder)
+    return StreamingRecognizer(
+        load(ModelDescription.read(folder / "import" / "model.json"), graphs)
+    )
+
+
+def convert(imported: Path, quickstart: Path, folder: Path) -> Path:
+    """The folder of the converted graphs."""
     (folder / "probe").mkdir()
     inputs = {
         "description": imported / "model.json",
@@ -152,6 +182,11 @@ def graphs(imported: Path, quickstart: Path, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def recognizer(description: ModelDescription, graphs: Path) -> Recognizer:
     """The quickstart model on the runtime that ships."""
+    return load(description, graphs)
+
+
+def load(description: ModelDescription, graphs: Path) -> Recognizer:
+    """On one thread."""
     return Recognizer(
         description,
         {name: (graphs / f"{name}.onnx").read_bytes() for name in description.graphs},
@@ -164,11 +199,11 @@ def oracle(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """PaddleSpeech with the quickstart model. It leaves logs where it runs."""
     pytest.importorskip("paddlespeech")
     from asrpack.frontends.model_directory import find_checkpoint
-    from asrpack.measure.paddlespeech import PaddleSpeech
+    from asrpack.measure.paddlespeech import open_paddlespeech
 
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("paddlespeech"))
     try:
-        yield PaddleSpeech(quickstart / MODEL, find_checkpoint(quickstart / MODEL, None))
+        yield open_paddlespeech(quickstart / MODEL, find_checkpoint(quickstart / MODEL, None))
     finally:
         os.chdir(before)

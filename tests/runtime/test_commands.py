@@ -103,8 +103,42 @@ def test_json_lines(sealed_once: Sealed, audio: Path) -> None:
     assert [line["audio"] for line in lines] == [str(path) for path in files]
     assert [line["duration"] for line in lines] == [2.0, 0.006, 2.0]
     assert [bool(line["text"]) for line in lines] == [True, False, True]
-    assert set(lines[0]) == {"audio", "text", "score", "duration", "rtf", "decode"}
+    assert set(lines[0]) == {*("audio", "text", "score", "confidence", "duration", "rtf", "decode")}
     assert lines[0]["decode"] == "attention_rescoring"
+
+
+def test_streaming(streaming_sealed: Sealed, audio: Path) -> None:
+    """Both command lines; a file longer than the model's positional table is no error."""
+    files = [audio / name for name in ("a.wav", "silent.wav", "long.wav", "bad.wav")]
+    rest = ["run", streaming_sealed.path, *files, *keys(streaming_sealed), "--streaming"]
+    done = outside(*rest, "--json")
+    assert done.returncode == 3 and done.stderr.count("remedy:") == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["audio"] for line in lines] == [str(path) for path in files[:3]]
+    assert set(lines[0]) == {
+        *("audio", "text", "score", "confidence", "duration", "rtf", "decode"),
+        "segments",
+    }
+    (segment,) = lines[0]["segments"]
+    assert segment == {"text": lines[0]["text"], "start": 0.0, "end": 2.0}
+    assert lines[0]["text"] and lines[1]["segments"] == []
+    assert lines[2]["duration"] == 11.0
+    one, other = outside(*rest[:3], *rest[6:]), inside(*rest[1:2], *rest[:3], *rest[6:])
+    assert one.returncode == other.returncode == 0
+    assert one.stdout == other.stdout == f"{files[0]}: {lines[0]['text']}\n"
+
+
+def test_streaming_with_a_model_that_takes_whole_recordings(
+    sealed_once: Sealed, audio: Path
+) -> None:
+    done = outside("run", sealed_once.path, audio / "a.wav", *keys(sealed_once), "--streaming")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "takes whole recordings only" in done.stderr and "remedy:" in done.stderr
+
+
+def test_selftest_runs_a_stream(streaming_sealed: Sealed) -> None:
+    done = inside(streaming_sealed.path, "selftest", *keys(streaming_sealed))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_bad_file_does_not_stop_the_others(sealed_once: Sealed, audio: Path) -> None:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrpack.runtime.decoding import Nbest, ctc_greedy_search, ctc_prefix_beam_search
+from asrpack.runtime.decoding import (
+    GreedySearch,
+    Nbest,
+    PrefixBeamSearch,
+    ctc_greedy_search,
+    ctc_prefix_beam_search,
+)
+from asrpack.runtime.decoding.native_beam import library_path, native_library
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -73,8 +80,89 @@ def test_prefix_beam_search_equals_the_book_to_the_last_bit(
     seed: int, frames: int, units: int, beam_size: int, sharpness: float
 ) -> None:
     log_probs = posteriors(seed, frames, units, sharpness)
-    found = ctc_prefix_beam_search(log_probs, beam_size)
-    assert found == prefix_beam_search_by_the_book(log_probs, beam_size)
+    expected = prefix_beam_search_by_the_book(log_probs, beam_size)
+    for compiled in (True, False):
+        search = PrefixBeamSearch(beam_size, compiled=compiled)
+        search.advance(log_probs)
+        assert search.nbest() == expected
+        assert search.best() == expected[0][0]
+        assert search.boosts() == [0.0] * len(expected)
+
+
+def test_the_compiled_search_is_there() -> None:
+    assert native_library() is not None, f"{library_path()}: run hatch_build.py"
+
+
+def quantized(seed: int, frames: int, units: int, levels: int) -> np.ndarray:
+    """Log-probabilities of a few values: full of ties, in a frame and between prefixes."""
+    values = -np.random.default_rng(seed).integers(0, levels, (frames, units))
+    return (values * 0.5).astype(np.float32)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    frames=st.integers(0, 60),
+    units=st.sampled_from([1, 2, 3, 7, 40, 5538]),
+    beam_size=st.integers(1, 20),
+    levels=st.integers(1, 6),
+    blank_id=st.sampled_from([0, 1, 99]),
+)
+@settings(max_examples=150, deadline=None)
+def test_compiled_and_python_agree_on_ties_too(
+    seed: int, frames: int, units: int, beam_size: int, levels: int, blank_id: int
+) -> None:
+    log_probs = quantized(seed, frames, units, levels)
+    found = []
+    for compiled in (True, False):
+        search = PrefixBeamSearch(beam_size, blank_id, compiled=compiled)
+        search.advance(log_probs)
+        found.append(search.nbest())
+    assert found[0] == found[1]
+    if frames and blank_id == 0:
+        assert found[0] == prefix_beam_search_by_the_book(log_probs, beam_size)
+
+
+def test_impossible_units_change_nothing() -> None:
+    log_probs = posteriors(0, 30, 8, 3.0)
+    log_probs[:, 5:] = -np.inf
+    for compiled in (True, False):
+        search = PrefixBeamSearch(10, compiled=compiled)
+        search.advance(log_probs)
+        assert search.nbest() == prefix_beam_search_by_the_book(log_probs, 10)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    cuts=st.lists(st.integers(0, 40), max_size=6).map(sorted),
+    sharpness=st.sampled_from([0.5, 3.0]),
+)
+@settings(deadline=None)
+def test_chunks_give_what_the_whole_gives(seed: int, cuts: list[int], sharpness: float) -> None:
+    log_probs = posteriors(seed, 40, 9, sharpness)
+    searches = (PrefixBeamSearch(5), PrefixBeamSearch(5, compiled=False))
+    greedy = GreedySearch()
+    for chunk in np.split(log_probs, cuts):
+        greedy.advance(chunk)
+        for search in searches:
+            search.advance(chunk)
+    assert (greedy.best(), greedy.score) == ctc_greedy_search(log_probs)
+    assert [search.nbest() for search in searches] == [ctc_prefix_beam_search(log_probs, 5)] * 2
+
+
+def test_streams_do_not_mix() -> None:
+    log_probs = [posteriors(seed, 60, 9, 2.0) for seed in range(3)]
+    searches = [PrefixBeamSearch(7) for _ in log_probs]
+    for t in range(0, 60, 10):
+        for search, frames in zip(searches, log_probs, strict=True):
+            search.advance(frames[t : t + 10])
+    expected = [ctc_prefix_beam_search(frames, 7) for frames in log_probs]
+    assert [search.nbest() for search in searches] == expected
+
+
+def test_rows_of_a_larger_array_and_doubles_are_taken() -> None:
+    log_probs = posteriors(1, 40, 9, 2.0)
+    wide = np.repeat(log_probs.astype(np.float64), 2, axis=0)[::2]
+    assert ctc_prefix_beam_search(wide) == ctc_prefix_beam_search(log_probs)
 
 
 @given(seed=st.integers(0, 10**6), units=st.integers(2, 4), frames=st.integers(1, 5))
@@ -131,8 +219,11 @@ def test_no_frames() -> None:
 
 
 def test_ties_go_to_the_lowest_id() -> None:
-    flat = log_softmax(np.zeros((1, 8)))
-    assert [units for units, _ in ctc_prefix_beam_search(flat, 3)] == [(), (1,), (2,)]
+    flat = log_softmax(np.zeros((1, 5538)))
+    for compiled in (True, False):
+        search = PrefixBeamSearch(3, compiled=compiled)
+        search.advance(flat)
+        assert [units for units, _ in search.nbest()] == [(), (1,), (2,)]
 
 
 def test_blank_may_be_another_unit() -> None:
@@ -142,4 +233,7 @@ def test_blank_may_be_another_unit() -> None:
 
 def test_long_hypotheses() -> None:
     frames = [1 + t // 2 % 4 if t % 2 == 0 else 0 for t in range(5000)]
-    assert len(ctc_prefix_beam_search(path(*frames), 10)[0][0]) == 2500
+    for compiled in (True, False):
+        search = PrefixBeamSearch(10, compiled=compiled)
+        search.advance(path(*frames))
+        assert len(search.best()) == 2500

@@ -5,30 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from asrpack.bundle.model import DECODE_METHODS, ModelDescription
+from asrpack.bundle.model import ModelDescription
 from asrpack.recipe.manifest import Utterance
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.decoding import (
-    attention_rescoring,
-    ctc_greedy_search,
     ctc_prefix_beam_search,
 )
 from asrpack.runtime.features import Fbank, apply_cmvn
 from asrpack.runtime.recognizer import Recognizer
-from asrpack.runtime.text import detokenize
+from asrpack.runtime.search import Encoded, Search
 from asrpack.stages.reference import Reference
 from asrpack.stages.stage import Context
 from tests.runtime.conftest import MODEL
 
 if TYPE_CHECKING:
-    from asrpack.measure.paddlespeech import Outputs, PaddleSpeech
+    from asrpack.measure.paddlespeech_u2 import Outputs, PaddleSpeechU2
 
 pytestmark = pytest.mark.oracle
+METHODS = ("ctc_greedy_search", "ctc_prefix_beam_search", "attention", "attention_rescoring")
 GOLDEN = Path(__file__).parents[1] / "golden" / "quickstart_paddlespeech.json"
 NOISE = np.random.default_rng(0).normal(0, 2000, 32000).astype(np.int16)
 # What no test set holds.
@@ -43,44 +42,37 @@ ODD = {
 
 
 @pytest.fixture(scope="module")
-def texts(oracle: PaddleSpeech, utterances: dict[str, Utterance]) -> dict[str, dict[str, str]]:
+def texts(oracle: PaddleSpeechU2, utterances: dict[str, Utterance]) -> dict[str, dict[str, str]]:
     """PaddleSpeech's own text of every recording by every method."""
     found = {}
     for name, utterance in utterances.items():
         features = oracle.features(oracle.samples(utterance.audio))
-        found[name] = {method: oracle.decode(features, method) for method in DECODE_METHODS}
+        found[name] = {method: oracle.decode(features, method) for method in METHODS}
     return found
 
 
 def decode_with_ours(
-    oracle: PaddleSpeech, outputs: Outputs, about: ModelDescription, method: str
+    oracle: PaddleSpeechU2, outputs: Outputs, about: ModelDescription, method: str
 ) -> str:
     """Our search over PaddleSpeech's posteriors and its decoder."""
-    last = len(about.tokens) - 1
-    if method == "ctc_greedy_search":
-        units, _ = ctc_greedy_search(outputs.ctc_log_probs)
-    else:
-        nbest = ctc_prefix_beam_search(outputs.ctc_log_probs, about.decode.beam_size)
-        units = nbest[0][0]
-    if method == "attention_rescoring":
-        units, _ = attention_rescoring(
-            nbest,
-            lambda hyps, lens: oracle.decoder_log_probs(outputs.encoder_out, hyps, lens),
-            ctc_weight=about.decode.ctc_weight,
-            sos_id=last,
-            eos_id=last,
-        )
-    return detokenize(units, about.tokens, last)
+
+    def score(graph: str, encoder_out: Any, hyps: Any, lens: Any) -> Any:
+        assert graph == "decoder"
+        return oracle.decoder_log_probs(encoder_out, hyps, lens)
+
+    search = Search(about, method, score)
+    search.advance(Encoded(outputs.ctc_log_probs, outputs.encoder_out))
+    return search.final()[0].text
 
 
-def test_samples_are_the_same(oracle: PaddleSpeech, utterances: dict[str, Utterance]) -> None:
+def test_samples_are_the_same(oracle: PaddleSpeechU2, utterances: dict[str, Utterance]) -> None:
     for utterance in utterances.values():
         ours = read_audio(utterance.audio, 16000)
         assert np.array_equal(ours, oracle.samples(utterance.audio)), utterance.id
 
 
 def test_features_of_human_speech(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance], description: ModelDescription
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance], description: ModelDescription
 ) -> None:
     from paddlespeech.audio.transform.transformation import Transformation
 
@@ -96,7 +88,7 @@ def test_features_of_human_speech(
 
 
 def test_normalised_features_of_human_speech(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance], description: ModelDescription
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance], description: ModelDescription
 ) -> None:
     fbank = Fbank(description.front_end)
     for name, utterance in utterances.items():
@@ -113,31 +105,31 @@ def test_texts_are_those_of_the_golden_file(
 
 
 def test_our_searches_on_its_posteriors_give_its_texts(
-    oracle: PaddleSpeech,
+    oracle: PaddleSpeechU2,
     texts: dict[str, dict[str, str]],
     utterances: dict[str, Utterance],
     description: ModelDescription,
 ) -> None:
     for name, utterance in utterances.items():
         outputs = oracle.outputs(oracle.features(oracle.samples(utterance.audio)))
-        for method in DECODE_METHODS:
+        for method in METHODS:
             found = decode_with_ours(oracle, outputs, description, method)
             assert found == texts[name][method], (name, method)
 
 
 @pytest.mark.parametrize("case", ODD)
 def test_our_searches_on_odd_audio(
-    oracle: PaddleSpeech, description: ModelDescription, case: str
+    oracle: PaddleSpeechU2, description: ModelDescription, case: str
 ) -> None:
     features = oracle.features(ODD[case])
     outputs = oracle.outputs(features)
-    for method in DECODE_METHODS:
+    for method in METHODS:
         found = decode_with_ours(oracle, outputs, description, method)
         assert found == oracle.decode(features, method), method
 
 
 def test_n_best_lists_are_equal_to_the_last_bit(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance]
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance]
 ) -> None:
     for name in list(utterances)[:3]:
         features = oracle.features(oracle.samples(utterances[name].audio))
@@ -147,7 +139,7 @@ def test_n_best_lists_are_equal_to_the_last_bit(
 
 
 def test_the_bundle_s_runtime_gives_its_encoder_output_and_its_texts(
-    oracle: PaddleSpeech,
+    oracle: PaddleSpeechU2,
     texts: dict[str, dict[str, str]],
     utterances: dict[str, Utterance],
     recognizer: Recognizer,
@@ -158,12 +150,12 @@ def test_the_bundle_s_runtime_gives_its_encoder_output_and_its_texts(
         outputs = oracle.outputs(oracle.features(oracle.samples(utterance.audio)))
         if name.startswith("human/"):
             assert np.abs(encoded.encoder_out - outputs.encoder_out).max() <= 1e-3, name
-        for method in DECODE_METHODS:
+        for method in METHODS:
             assert recognizer.decode(encoded, method).text == texts[name][method], (name, method)
 
 
 def test_encoder_output_on_the_same_features(
-    oracle: PaddleSpeech, utterances: dict[str, Utterance], recognizer: Recognizer
+    oracle: PaddleSpeechU2, utterances: dict[str, Utterance], recognizer: Recognizer
 ) -> None:
     for name, utterance in utterances.items():
         features = oracle.features(oracle.samples(utterance.audio))
@@ -172,7 +164,7 @@ def test_encoder_output_on_the_same_features(
 
 
 def test_reference_stage(
-    oracle: PaddleSpeech,
+    oracle: PaddleSpeechU2,
     texts: dict[str, dict[str, str]],
     quickstart: Path,
     tmp_path: Path,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asrpack.bundle.model import DECODE_METHODS, FbankSpec
+from asrpack.bundle.model import FbankSpec
 from asrpack.recipe.manifest import Utterance
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.front_end import FrontEnd
@@ -25,7 +25,7 @@ def test_texts_are_paddlespeech_s(recognizer: Recognizer, utterances: dict[str, 
     assert set(expected) == set(utterances)
     for name, utterance in utterances.items():
         encoded = recognizer.encode(recognizer.features(read_audio(utterance.audio, 16000)))
-        for method in DECODE_METHODS:
+        for method in recognizer.description.methods:
             assert recognizer.decode(encoded, method).text == expected[name][method], (name, method)
 
 

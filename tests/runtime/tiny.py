@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription
+from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription, State, Streaming
 
 TOKENS = ("<blank>", "<unk>", "a", "b", "<space>", "<eos>")
 BINS = 20
@@ -29,6 +29,20 @@ def describe(**changes: object) -> ModelDescription:
         "decode": DecodeDefaults(beam_size=4),
     }
     return ModelDescription(**(values | changes))  # type: ignore[arg-type]
+
+
+def describe_streaming(**changes: object) -> ModelDescription:
+    """Of :func:`streaming_encoder`: chunks of 4, all of the history."""
+    states = (State("seen", (1, 1, 1, 0, BINS), grows=True), State("last", (1, 1, BINS)))
+    return describe(**{"streaming": Streaming(4, -1, states), **changes})
+
+
+def streaming_graphs() -> dict[str, bytes]:
+    """Of :func:`describe_streaming`'s model."""
+    return {"encoder": streaming_encoder(), "decoder": decoder()}
+
+
+METHODS = describe().methods
 
 
 def graphs() -> dict[str, bytes]:
@@ -61,6 +75,56 @@ def encoder(scale: float = 1.0) -> bytes:
     return _graph(nodes, constants, inputs, outputs)
 
 
+def streaming_encoder() -> bytes:
+    """Every fourth frame, moved by the mean of its chunk and history and by the chunk before."""
+    weight = np.random.default_rng(1).standard_normal((BINS, SIZE)).astype(np.float32)
+    nodes = [
+        helper.make_node("Slice", ["feats", "from", "to", "time", "step"], ["frames"]),
+        helper.make_node("Unsqueeze", ["frames", "outer"], ["next_seen"]),
+        helper.make_node("Concat", ["seen", "next_seen"], ["history"], axis=3),
+        helper.make_node("ReduceMean", ["history"], ["mean"], axes=[0, 2, 3], keepdims=0),
+        helper.make_node("ReduceMean", ["frames"], ["chunk"], axes=[1], keepdims=0),
+        helper.make_node("Unsqueeze", ["chunk", "zero"], ["next_last"]),
+        helper.make_node("Sub", ["frames", "mean"], ["moved"]),
+        helper.make_node("Mul", ["last", "tenth"], ["before"]),
+        helper.make_node("Add", ["moved", "before"], ["encoder_out"]),
+        helper.make_node("MatMul", ["encoder_out", "weight"], ["scores"]),
+        helper.make_node("Add", ["scores", "no_eos"], ["logits"]),
+        helper.make_node("LogSoftmax", ["logits"], ["ctc_log_probs"], axis=-1),
+        helper.make_node("Sub", ["feat_lens", "context"], ["beyond"]),
+        helper.make_node("Div", ["beyond", "step"], ["more"]),
+        helper.make_node("Add", ["more", "time"], ["out_lens"]),
+    ]
+    constants = {
+        "weight": weight,
+        "from": np.array([3], np.int64),
+        "to": np.array([-3], np.int64),
+        "time": np.array([1], np.int64),
+        "step": np.array([4], np.int64),
+        "zero": np.array([0], np.int64),
+        "outer": np.array([0, 2], np.int64),
+        "context": np.array([7], np.int64),
+        "no_eos": np.array([0, 0, 0, 0, 0, -100], np.float32),
+        "tenth": np.array([0.1], np.float32),
+    }
+    inputs = {
+        "feats": ("B", "T", BINS),
+        "feat_lens": ("B",),
+        "offset": ("B",),
+        "cache_lens": ("B",),
+        "seen": (1, "B", 1, "C", BINS),
+        "last": (1, "B", BINS),
+    }
+    outputs = {
+        "encoder_out": ("B", "U", BINS),
+        "ctc_log_probs": ("B", "U", SIZE),
+        "out_lens": ("B",),
+        "next_seen": (1, "B", 1, "U", BINS),
+        "next_last": (1, "B", BINS),
+    }
+    return _graph(nodes, constants, inputs, outputs)
+
+
 def decoder() -> bytes:
     """Scores the next unit by the one before it: a bigram table."""
     table = np.random.default_rng(2).standard_normal((SIZE, SIZE)).astype(np.float32)
@@ -84,7 +148,7 @@ def _graph(
     outputs: dict[str, Sequence[str | int]],
 ) -> bytes:
     def values(shapes: dict[str, Sequence[str | int]]) -> list[onnx.ValueInfoProto]:
-        integers = ("lens", "hyps_in")
+        integers = ("lens", "hyps_in", "offset")
         return [
             helper.make_tensor_value_info(
                 name,

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from asrpack.bundle.model import FbankSpec, ModelDescription
+from asrpack.bundle.model import FbankSpec, ModelDescription, Streaming
 from asrpack.measure.compare import save_arrays
+from asrpack.networks.u2_graphs import streaming_states
 from asrpack.networks.u2_spec import U2Spec
 from tests.networks.variants import weights
 
 
-def imported(spec: U2Spec, folder: Path) -> dict[str, Path]:
+def imported(spec: U2Spec, folder: Path, *, streaming: bool = False) -> dict[str, Path]:
     """Inputs of ``export`` for a model with random weights: description, params, probe."""
     folder.mkdir(parents=True, exist_ok=True)
     last = spec.vocab_size - 1
@@ -25,6 +26,7 @@ def imported(spec: U2Spec, folder: Path) -> dict[str, Path]:
         right_context=spec.encoder.subsampling.right_context,
         max_frames=spec.encoder.max_len,
         graphs=("encoder", "decoder"),
+        streaming=Streaming(16, -1, streaming_states(spec)) if streaming else None,
         sos_id=last,
         eos_id=last,
         network=spec.to_dict(),

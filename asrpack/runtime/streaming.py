@@ -1,0 +1,235 @@
+"""Recognition while the audio arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrpack.errors import UsageError
+from asrpack.runtime.decoding import ContextGraph
+from asrpack.runtime.endpointing import Endpointing, SilenceMeter
+from asrpack.runtime.feature_stream import FeatureStream
+from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.search import NOTHING, Hypothesis, Search
+from asrpack.runtime.states import EncoderState
+from asrpack.runtime.text import join_texts
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What was recognised between two endpoints.
+
+    Attributes:
+        start: of its audio, in seconds from the stream's beginning.
+        end: likewise.
+    """
+
+    hypothesis: Hypothesis
+    start: float
+    end: float
+
+
+class StreamingRecognizer:
+    """Opens streams on a loaded model. Streams may run in several threads at once.
+
+    Raises:
+        UsageError: the model does not stream.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        if recognizer.description.streaming is None:
+            raise UsageError(
+                "this model takes whole recordings only",
+                code="not-streaming",
+                remedy="build it again with `streaming: {}` in the recipe, if it was trained for "
+                "that; `asrpack init` says so",
+            )
+        self.recognizer = recognizer
+
+    def stream(
+        self,
+        method: str | None = None,
+        endpointing: Endpointing | None = None,
+        hotwords: ContextGraph | None = None,
+    ) -> Stream:
+        """A new stream.
+
+        Args:
+            method: decoding method; None for the model's own default.
+            endpointing: where utterances end; None: nowhere but at the longest that the model
+                takes.
+            hotwords: phrases to prefer.
+
+        Raises:
+            UsageError: as :meth:`Recognizer.search`.
+        """
+        search = partial(self.recognizer.search, method, hotwords)
+        return Stream(self.recognizer, search, endpointing)
+
+
+class Stream:
+    """One recording that arrives piece by piece; one thread at a time.
+
+    The encoder runs when a chunk is complete, so the text lags by up to a chunk. At an endpoint
+    (see :class:`Endpointing`), and where the positional table ends, the utterance is finished and
+    the next one starts from empty states, with the next chunk: a stream may last for hours, and
+    needs no more memory than its longest utterance, and its text.
+
+    Attributes:
+        segments: the utterances that are finished, those without text left out.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        search: Callable[[], Search],
+        endpointing: Endpointing | None,
+    ) -> None:
+        about = recognizer.description
+        assert about.streaming is not None  # see StreamingRecognizer
+        self.segments: list[Segment] = []
+        self._recognizer = recognizer
+        self._search = search
+        self._endpointing = endpointing
+        self._features = FeatureStream(recognizer.front_end)
+        self._shift = recognizer.front_end.shift
+        self._stride = about.streaming.chunk_size * about.subsampling
+        self._window = self._stride - about.subsampling + about.right_context + 1
+        self._received = 0  # samples
+        # Features that no chunk has begun with yet, and how many came before them.
+        self._waiting = self._features.accept(np.zeros(0, np.float32))
+        self._taken = 0
+        self._utterance = _Utterance(recognizer, search(), endpointing, start=0)
+        self._finished = False
+
+    def accept(self, samples: NDArray[np.float32]) -> Hypothesis:
+        """Takes the next samples.
+
+        Args:
+            samples: shape (n,), any n, on the int16 scale, at the model's rate.
+
+        Returns:
+            What is recognised so far of the utterance that is not finished. It may change.
+
+        Raises:
+            UsageError: the stream is finished.
+            ToolchainError: the network's output is not a number.
+        """
+        self._check_open()
+        self._received += len(samples)
+        self._waiting = np.concatenate([self._waiting, self._features.accept(samples)])
+        self._run_chunks(self._window)
+        return self._utterance.partial()
+
+    def finish(self) -> Hypothesis:
+        """Recognises what has not filled a chunk, and ends the stream.
+
+        Returns:
+            Of the whole stream: the texts of all segments.
+
+        Raises:
+            UsageError: the stream is finished.
+            ToolchainError: the network's output is not a number.
+        """
+        self._check_open()
+        self._run_chunks(self._recognizer.description.right_context + 1)
+        last = self._end_utterance(self._received)
+        self._finished = True
+        if not self.segments:
+            return last
+        return self._join([segment.hypothesis for segment in self.segments])
+
+    def _run_chunks(self, least: int) -> None:
+        """Runs the chunks for which at least this many frames wait."""
+        at = 0
+        while len(self._waiting) - at >= least:
+            self._utterance.advance(self._waiting[at : at + self._window])
+            at += self._stride
+            self._taken += self._stride
+            if self._utterance.ended():
+                self._end_utterance(self._taken * self._shift)
+        self._waiting = self._waiting[at:].copy()
+
+    def _end_utterance(self, end: int) -> Hypothesis:
+        """``end``: where its audio ends, in samples of the stream."""
+        hypothesis = self._utterance.final()
+        if hypothesis.text:
+            start = self._utterance.start * self._shift
+            rate = self._recognizer.description.sample_rate
+            self.segments.append(Segment(hypothesis, start / rate, end / rate))
+        self._utterance = _Utterance(
+            self._recognizer, self._search(), self._endpointing, start=self._taken
+        )
+        return hypothesis
+
+    def _join(self, hypotheses: Sequence[Hypothesis]) -> Hypothesis:
+        if len(hypotheses) == 1:
+            return hypotheses[0]
+        about = self._recognizer.description
+        return Hypothesis(
+            join_texts([item.text for item in hypotheses], about.tokens, about.unit_type),
+            tuple(unit for item in hypotheses for unit in item.tokens),
+            sum(item.score for item in hypotheses),
+            min(item.confidence for item in hypotheses),
+        )
+
+    def _check_open(self) -> None:
+        if self._finished:
+            raise UsageError(
+                "the stream is finished", code="stream-finished", remedy="open another one"
+            )
+
+
+class _Utterance:
+    """From one endpoint to the next.
+
+    Attributes:
+        start: the input frame of the stream that it starts with.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        search: Search,
+        endpointing: Endpointing | None,
+        start: int,
+    ) -> None:
+        about = recognizer.description
+        assert about.streaming is not None
+        self.start = start
+        self._recognizer = recognizer
+        self._state = EncoderState.start(about.streaming)
+        self._silence = SilenceMeter(endpointing, recognizer.frame_seconds) if endpointing else None
+        self._search = search
+        self._partial: Hypothesis | None = NOTHING
+
+    def advance(self, feats: NDArray[np.float32]) -> None:
+        """Encodes the next chunk, shape (T, D)."""
+        encoded, self._state = self._recognizer.encode_chunk(feats, self._state)
+        self._search.advance(encoded)
+        self._partial = None
+        if self._silence is not None:
+            self._silence.advance(encoded.ctc_log_probs[:, self._recognizer.description.blank_id])
+
+    def ended(self) -> bool:
+        """Whether the next chunk belongs to another utterance."""
+        about = self._recognizer.description
+        assert about.streaming is not None
+        after_next = self._state.offset + about.streaming.chunk_size
+        if about.max_frames is not None and after_next > about.max_frames:
+            return True
+        return self._silence is not None and self._silence.ended(bool(self.partial().text))
+
+    def partial(self) -> Hypothesis:
+        """What is recognised so far, by CTC alone."""
+        if self._partial is None:
+            self._partial = self._search.partial()
+        return self._partial
+
+    def final(self) -> Hypothesis:
+        """What was recognised, by the method asked for."""
+        return self._search.final()[0]
