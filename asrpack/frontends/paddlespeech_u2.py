@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from asrpack.bundle.model import (
-    DECODE_METHODS,
     Cmvn,
     DecodeDefaults,
     FbankSpec,
@@ -39,6 +38,12 @@ from asrpack.frontends.recognised import Recognised
 from asrpack.networks.u2_spec import U2Spec, expected_parameters
 
 FAMILY = "paddlespeech_u2"
+DECODING_METHODS = (
+    "ctc_greedy_search",
+    "ctc_prefix_beam_search",
+    "attention",
+    "attention_rescoring",
+)
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
@@ -176,9 +181,8 @@ def _require_u2(config: Document) -> None:
 
 def _decode(config: Document) -> DecodeDefaults:
     section = Section(config, ("decode",), config.values.get("decode"))
-    known = (*DECODE_METHODS, "attention")
     method = section.choice(
-        "decoding_method", "attention_rescoring", known, "models to be decoded by"
+        "decoding_method", "attention_rescoring", DECODING_METHODS, "models to be decoded by"
     )
     defaults = DecodeDefaults(
         # PaddleSpeech's own command line does not read this field and rescores; `attention`
