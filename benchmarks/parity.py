@@ -153,7 +153,7 @@ def _outputs(
             expected = oracle.decoder_log_probs(
                 theirs.encoder_out, hyps, lengths, right_to_left=graph == "right_decoder"
             )
-            found = recognizer.decoder_log_probs(graph, ours.encoder_out, fed, lengths)
+            found = recognizer.decoders[graph].whole(ours.encoder_out, fed, lengths)
             for left, right, length in zip(expected, found, lengths, strict=True):
                 note(graph.replace("_", " "), left[:length], right[:length])
     return worst

@@ -72,9 +72,7 @@ def make_cases(
     given = {**probe, **encoded, "encoder_lens": encoded["out_lens"]}
     for name in ("decoder", "right_decoder"):
         if name in by_name:
-            spec = by_name[name]
-            feed = {item.name: given[item.name] for item in spec.inputs}
-            cases.append(_case(spec, "", feed, run))
+            cases += _decoder_cases(by_name[name], given, run)
     return cases
 
 
@@ -140,6 +138,21 @@ def _case(spec: GraphSpec, label: str, feed: Arrays, run: Run) -> Case:
     known = {**feed, **expected}
     lengths = {item.name: known[item.length] for item in spec.outputs if item.length is not None}
     return Case(spec.name, label, feed, expected, lengths)
+
+
+def _decoder_cases(spec: GraphSpec, given: Arrays, run: Run) -> list[Case]:
+    """Whole hypotheses, and where there is a cache, their later half with that of the first."""
+    sizes = {item.name: item.dims for item in spec.inputs}
+    if "cache" not in sizes:
+        return [_case(spec, "", {name: given[name] for name in sizes}, run)]
+    blocks, _, _, size = sizes["cache"]
+    assert isinstance(blocks, int) and isinstance(size, int)
+    empty = np.zeros((blocks, len(given["hyps_in"]), 0, size), np.float32)
+    feed = {name: {**given, "cache": empty}[name] for name in sizes}
+    whole = _case(spec, "", feed, run)
+    half = given["hyps_in"].shape[1] // 2
+    kept = whole.expected["next_cache"][:, :, :half]
+    return [whole, _case(spec, "with a cache", {**feed, "cache": kept}, run)]
 
 
 def _chunk_cases(

@@ -30,23 +30,26 @@ class DecoderBlock(nn.Layer):
     def forward(
         self,
         x: paddle.Tensor,
+        skip: int | paddle.Tensor,
         bias: paddle.Tensor,
         memory: paddle.Tensor,
         memory_bias: paddle.Tensor,
     ) -> paddle.Tensor:
-        """One block over (N, L, size).
+        """One block over the last M of (N, L, size): (N, M, size).
 
         Args:
             x: (N, L, size).
-            bias: added to the scores of self-attention (N, 1, L, L).
+            skip: L - M: positions that are only looked at.
+            bias: added to the scores of self-attention (N, 1, M, L).
             memory: encoder states (N, T', size).
             memory_bias: added to the scores over ``memory`` (N, 1, 1, T').
         """
         y = self.norm1(x) if self.normalize_before else x
-        seen = self.self_attn(y, y, bias)
+        new = y[:, skip:]
+        seen = self.self_attn(new, y, bias)
         if self.concat_after:
-            seen = self.concat_linear1(paddle.concat([y, seen], axis=-1))
-        x = x + seen
+            seen = self.concat_linear1(paddle.concat([new, seen], axis=-1))
+        x = x[:, skip:] + seen
         x = x if self.normalize_before else self.norm1(x)
 
         y = self.norm2(x) if self.normalize_before else x
@@ -80,7 +83,8 @@ class TransformerDecoder(nn.Layer):
         encoder_lens: paddle.Tensor,
         hyps_in: paddle.Tensor,
         hyps_lens: paddle.Tensor,
-    ) -> paddle.Tensor:
+        cache: paddle.Tensor | None = None,
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Logits over the vocabulary.
 
         Args:
@@ -88,22 +92,31 @@ class TransformerDecoder(nn.Layer):
             encoder_lens: (N,) int64.
             hyps_in: (N, L) int64, sos first, padded with any token.
             hyps_lens: (N,) int64, sos counted.
+            cache: (blocks, N, C, size) float32: what every block gave for the first C positions.
+                None for C = 0.
 
         Returns:
-            (N, L, vocab_size) float32.
+            Of the other M = L - C positions: logits (N, M, vocab_size) float32, and what every
+            block gave (blocks, N, M, size), as ``forward_one_step`` upstream has it.
         """
+        skip = 0 if cache is None else cache.shape[2]
         x, positions = self.positions(self.embed(hyps_in))
         x = x + positions
         steps = paddle.arange(x.shape[1], dtype="int64")
-        past = steps.unsqueeze(0) <= steps.unsqueeze(1)
+        past = steps.unsqueeze(0) <= steps[skip:].unsqueeze(1)
         tokens = steps.unsqueeze(0) < hyps_lens.unsqueeze(1)
         bias = score_bias(paddle.logical_and(past.unsqueeze(0), tokens.unsqueeze(1))).unsqueeze(1)
         frames = paddle.arange(encoder_out.shape[1], dtype="int64")
         memory_bias = score_bias(frames.unsqueeze(0) < encoder_lens.unsqueeze(1))
         memory_bias = memory_bias.unsqueeze([1, 2])
-        for block in self.decoders:
-            x = block(x, bias, encoder_out, memory_bias)
-        return self.output_layer(self.after_norm(x) if self.normalize_before else x)
+        outputs = []
+        for index, block in enumerate(self.decoders):
+            outputs.append(block(x, skip, bias, encoder_out, memory_bias))
+            x = outputs[-1]
+            if cache is not None:
+                x = paddle.concat([cache[index], x], axis=1)
+        last = self.after_norm(outputs[-1]) if self.normalize_before else outputs[-1]
+        return self.output_layer(last), paddle.stack(outputs)
 
 
 class BiTransformerDecoder(nn.Layer):

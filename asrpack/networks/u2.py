@@ -91,7 +91,27 @@ class StreamingEncoderGraph(nn.Layer):
 
 
 class DecoderGraph(nn.Layer):
-    """What ``decoder.onnx`` and ``right_decoder.onnx`` compute."""
+    """What ``decoder.onnx`` computes, whole hypotheses or one step more of them."""
+
+    def __init__(self, decoder: TransformerDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(
+        self,
+        encoder_out: paddle.Tensor,
+        encoder_lens: paddle.Tensor,
+        hyps_in: paddle.Tensor,
+        hyps_lens: paddle.Tensor,
+        cache: paddle.Tensor,
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Log-probabilities (N, M, V) of the token that follows each prefix, and their cache."""
+        logits, outputs = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens, cache)
+        return nn.functional.log_softmax(logits, axis=-1), outputs
+
+
+class RightDecoderGraph(nn.Layer):
+    """What ``right_decoder.onnx`` computes."""
 
     def __init__(self, decoder: TransformerDecoder) -> None:
         super().__init__()
@@ -105,16 +125,16 @@ class DecoderGraph(nn.Layer):
         hyps_lens: paddle.Tensor,
     ) -> paddle.Tensor:
         """Log-probabilities (N, L, V) of the token that follows each prefix."""
-        logits = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
+        logits, _ = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
         return nn.functional.log_softmax(logits, axis=-1)
 
 
-def decoder_graphs(model: U2) -> dict[str, DecoderGraph]:
+def decoder_graphs(model: U2) -> dict[str, nn.Layer]:
     """``decoder``, and ``right_decoder`` where the model has one."""
     if isinstance(model.decoder, BiTransformerDecoder):
         return {
             "decoder": DecoderGraph(model.decoder.left_decoder),
-            "right_decoder": DecoderGraph(model.decoder.right_decoder),
+            "right_decoder": RightDecoderGraph(model.decoder.right_decoder),
         }
     return {"decoder": DecoderGraph(model.decoder)}
 

@@ -41,22 +41,35 @@ def graph_specs(spec: U2Spec, streaming: bool = False) -> tuple[GraphSpec, ...]:
             inputs.append(floats(state.name, *_dims(state, "C")))
             outputs.append(floats(f"next_{state.name}", *_dims(state, "T_out")))
     encoder = GraphSpec("encoder", tuple(inputs), tuple(outputs))
-    decoders = ["decoder"]
+    specs = [encoder, _decoder(spec)]
     if spec.decoder.r_num_blocks:
-        decoders.append("right_decoder")
-    return encoder, *(_decoder(name, size, vocab_size) for name in decoders)
+        specs.append(_right_decoder(spec))
+    return tuple(specs)
 
 
-def _decoder(name: str, size: int, vocab_size: int) -> GraphSpec:
+def _decoder(spec: U2Spec) -> GraphSpec:
+    blocks, size = spec.decoder.num_blocks, spec.encoder.output_size
+    right = _right_decoder(spec)
     return GraphSpec(
-        name,
+        "decoder",
+        (*right.inputs, floats("cache", blocks, "N", "C", size)),
         (
-            floats("encoder_out", "N", "T_out", size),
+            floats("decoder_log_probs", "N", "M", spec.vocab_size, length="hyps_lens"),
+            floats("next_cache", blocks, "N", "M", size),
+        ),
+    )
+
+
+def _right_decoder(spec: U2Spec) -> GraphSpec:
+    return GraphSpec(
+        "right_decoder",
+        (
+            floats("encoder_out", "N", "T_out", spec.encoder.output_size),
             integers("encoder_lens", "N"),
             integers("hyps_in", "N", "L"),
             integers("hyps_lens", "N"),
         ),
-        (floats("decoder_log_probs", "N", "L", vocab_size, length="hyps_lens"),),
+        (floats("decoder_log_probs", "N", "L", spec.vocab_size, length="hyps_lens"),),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.audio import audio_too_long
+from asrpack.runtime.decoder import OUTPUT, Decoder
 from asrpack.runtime.decoding import ContextGraph, UnitTime, unit_times
 from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.front_end import FrontEnd
@@ -18,7 +19,6 @@ from asrpack.runtime.session import open_session
 from asrpack.runtime.states import EncoderState
 
 CTC_OUTPUT = "ctc_log_probs"
-DECODER_OUTPUTS = ("decoder_log_probs",)
 
 
 class Recognizer:
@@ -29,8 +29,7 @@ class Recognizer:
         graphs: the ONNX files that the description names. ``encoder``: ``feats`` float32
             (B, T, D) or (B, n) and ``feat_lens`` int64 (B,) in, ``ctc_log_probs`` (B, T', V) and,
             for a decoder, ``encoder_out`` (B, T', H) out; one that streams takes and gives its
-            states, too. ``decoder``: ``encoder_out`` (N, T', H), ``encoder_lens`` (N,),
-            ``hyps_in`` (N, L) and ``hyps_lens`` (N,) in, ``decoder_log_probs`` (N, L, V) out;
+            states, too. ``decoder``: see :class:`asrpack.runtime.decoder.Decoder`;
             ``right_decoder``: the same for hypotheses from their ends.
         ngram: the language model that the description has weights for.
         threads: per operator; 0 for the machine's physical cores.
@@ -56,8 +55,8 @@ class Recognizer:
         self._encoder = open_session(
             graphs["encoder"], "encoder.onnx", threads, outputs=self._encoder_outputs
         )
-        self._decoders = {
-            name: open_session(graphs[name], f"{name}.onnx", threads, outputs=DECODER_OUTPUTS)
+        self.decoders = {
+            name: Decoder(open_session(graphs[name], f"{name}.onnx", threads, outputs=(OUTPUT,)))
             for name in description.graphs
             if name != "encoder"
         }
@@ -169,9 +168,7 @@ class Recognizer:
                 hotwords.
         """
         method = self.check_method(method)
-        return Search(
-            self.description, method, self.decoder_log_probs, ngram=self._ngram, hotwords=hotwords
-        )
+        return Search(self.description, method, self.decoders, ngram=self._ngram, hotwords=hotwords)
 
     def nbest(
         self, encoded: Encoded, method: str | None = None, hotwords: ContextGraph | None = None
@@ -226,21 +223,3 @@ class Recognizer:
                 remedy=f"choose one of {', '.join(self.description.methods)}",
             )
         return method
-
-    def decoder_log_probs(
-        self,
-        graph: str,
-        encoder_out: NDArray[np.float32],
-        hyps_in: NDArray[np.int64],
-        lens: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """A decoder's log-probabilities (N, L, V) of hypotheses (N, L) for one utterance."""
-        count = len(hyps_in)
-        feed = {
-            "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
-            "encoder_lens": np.full(count, len(encoder_out), np.int64),
-            "hyps_in": hyps_in,
-            "hyps_lens": lens,
-        }
-        log_probs: NDArray[np.float32] = self._decoders[graph].run(DECODER_OUTPUTS, feed)[0]
-        return log_probs

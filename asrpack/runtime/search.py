@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from asrpack.bundle.model import DECODER_METHODS, ModelDescription
 from asrpack.errors import UsageError
+from asrpack.runtime.decoder import Decoder
 from asrpack.runtime.decoding import (
     ContextGraph,
     GreedySearch,
@@ -27,8 +28,6 @@ from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.text import detokenize
 
 Floats = NDArray[np.float32]
-# (graph, encoder_out (T', H), hyps_in (N, L), hyps_lens (N,)) -> log-probabilities (N, L, V)
-Score = Callable[[str, Floats, NDArray[np.int64], NDArray[np.int64]], Floats]
 # Methods that hotwords can bias.
 HOTWORD_METHODS = ("ctc_prefix_beam_search", "attention_rescoring")
 
@@ -74,7 +73,7 @@ class Search:
     Args:
         about: units and decoding options.
         method: one of ``about.methods``.
-        score: runs a decoder's graph.
+        decoders: ``decoder`` and ``right_decoder``, where the method needs them.
         ngram: the language model, for ``ctc_beam_search``.
         hotwords: for :data:`HOTWORD_METHODS`.
 
@@ -86,7 +85,7 @@ class Search:
         self,
         about: ModelDescription,
         method: str,
-        score: Score,
+        decoders: Mapping[str, Decoder],
         *,
         ngram: NgramModel | None = None,
         hotwords: ContextGraph | None = None,
@@ -97,7 +96,7 @@ class Search:
                 code="hotwords-method",
                 remedy=f"decode with {' or '.join(HOTWORD_METHODS)}",
             )
-        self._about, self._method, self._score = about, method, score
+        self._about, self._method, self._decoders = about, method, decoders
         self._ctc = _ctc_search(about, method, ngram, hotwords)
         self._biased = hotwords is not None
         # Kept for a decoder that looks at the whole utterance in the end.
@@ -136,7 +135,7 @@ class Search:
     def _attend(self, encoder_out: Floats) -> Nbest:
         about = self._about
         return attention_search(
-            partial(self._score, "decoder", encoder_out),
+            partial(self._decoders["decoder"].step, encoder_out),
             len(encoder_out),
             beam_size=about.decode.beam_size,
             sos_id=_id(about, about.sos_id),
@@ -146,8 +145,7 @@ class Search:
     def _rescore(self, encoder_out: Floats) -> Nbest:
         about, ctc = self._about, self._ctc
         assert isinstance(ctc, PrefixBeamSearch)
-        left = partial(self._score, "decoder", encoder_out)
-        right = partial(self._score, "right_decoder", encoder_out)
+        left = partial(self._decoders["decoder"].whole, encoder_out)
         sos_id, eos_id = _id(about, about.sos_id), _id(about, about.eos_id)
         weight, boosts = about.decode.ctc_weight, ctc.boosts() if self._biased else None
         if not about.decode.reverse_weight:
@@ -160,6 +158,7 @@ class Search:
                 blank_id=about.blank_id,
                 boosts=boosts,
             )
+        right = partial(self._decoders["right_decoder"].whole, encoder_out)
         return bidirectional_rescoring(
             ctc.nbest(),
             lambda hyps, lens, r_hyps: (left(hyps, lens), right(r_hyps, lens)),

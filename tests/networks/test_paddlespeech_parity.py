@@ -17,6 +17,7 @@ import pytest
 
 from asrpack.frontends.paddlespeech_u2 import read
 from asrpack.networks.u2_spec import U2Spec
+from asrpack.runtime.decoding import attention_search
 from asrpack.runtime.decoding.attention_rescoring import reversed_input
 from tests.networks.variants import VARIANTS, weights
 
@@ -122,7 +123,12 @@ def differences(
             memory = paddle.concat([together[row : row + 1]] * 4)
             memory_lens = paddle.full([4], frames, "int64")
             for (name, decoder), scores in zip(decoders.items(), both, strict=False):
-                ours_scores = decoder(memory, memory_lens, fed[name], hyps_lens)
+                given = [memory, memory_lens, fed[name], hyps_lens]
+                if name == "decoder":
+                    empty = paddle.zeros([spec.decoder.num_blocks, 4, 0, memory.shape[2]])
+                    ours_scores, _ = decoder(*given, empty)
+                else:
+                    ours_scores = decoder(*given)
                 for index, count in enumerate(hyps_lens.tolist()):
                     note(name, ours_scores[index, :count], scores[index, :count])
     return found
@@ -154,6 +160,47 @@ def test_training_for_streaming_changes_nothing_in_full_context(
     theirs = oracle(u2_model, config, dict(parameters))
     batch = [np.random.default_rng(4).normal(size=(90, 80)).astype(np.float32)]
     assert max(differences(theirs, spec, parameters, batch).values()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["plain", "decoder: both ways", "decoder: concat after"])
+@pytest.mark.parametrize("seed", range(3))
+def test_attention_search_step_by_step(u2_model: Any, name: str, seed: int, tmp_path: Path) -> None:
+    """Upstream's cache is not reordered with the beams, which shows from two blocks on."""
+    import paddle
+
+    from asrpack.networks.u2 import build, decoder_graphs
+
+    spec = VARIANTS[name]
+    assert spec.decoder.num_blocks > 1
+    parameters = weights(spec, seed)
+    for side in ("", "left_decoder."):
+        if (key := f"decoder.{side}output_layer.weight") in parameters:
+            parameters[key] *= 6
+    theirs = oracle(u2_model, paddlespeech_config(spec, tmp_path), dict(parameters))
+    decoder = decoder_graphs(build(spec, parameters))["decoder"]
+    feats = np.random.default_rng(seed).normal(size=(1, 60, 80)).astype(np.float32)
+    x, n = paddle.to_tensor(feats), paddle.to_tensor([60])
+    with paddle.no_grad():
+        expected = theirs.recognize(x, n, beam_size=5)[0].tolist()
+        memory, _ = theirs._forward_encoder(x, n)
+
+    def step(hyps: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
+        count, length = hyps.shape
+        if cache is None:
+            cache = paddle.zeros([spec.decoder.num_blocks, count, 0, spec.encoder.output_size])
+        with paddle.no_grad():
+            log_probs, new = decoder(
+                memory.tile([count, 1, 1]),
+                paddle.full([count], memory.shape[1], "int64"),
+                paddle.to_tensor(hyps),
+                paddle.full([count], length, "int64"),
+                cache,
+            )
+        return log_probs[:, -1].numpy(), paddle.concat([cache, new], axis=2)
+
+    last = spec.vocab_size - 1
+    found = attention_search(step, memory.shape[1], beam_size=5, sos_id=last, eos_id=last)
+    assert list(found[0][0]) == [*expected, last][: [*expected, last].index(last)]
 
 
 @pytest.mark.parametrize("count", [5, 10], ids=["human", "test"])

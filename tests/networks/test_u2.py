@@ -30,8 +30,13 @@ def encode(network: U2, feats: np.ndarray, lengths: Sequence[int]) -> list[np.nd
 
 def decode(network: U2, *inputs: np.ndarray) -> list[np.ndarray]:
     with paddle.no_grad():
+        given = list(map(paddle.to_tensor, inputs))
         graphs = decoder_graphs(network)
-        return [graphs[name](*map(paddle.to_tensor, inputs)).numpy() for name in graphs]
+        blocks = len(graphs["decoder"].decoder.decoders)
+        empty = paddle.zeros([blocks, len(given[0]), 0, given[0].shape[2]])
+        left, _ = graphs["decoder"](*given, empty)
+        right = [graphs["right_decoder"](*given)] if "right_decoder" in graphs else []
+        return [scores.numpy() for scores in (left, *right)]
 
 
 def batch(bins: int) -> np.ndarray:

@@ -72,6 +72,16 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Any:
             out = self.forward_attention_decoder(hyps, lengths, self.encoder_out, reverse_weight)
             return out[0].numpy(), out[1].numpy()
 
+        def step(self, hyps_in: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
+            count, length = hyps_in.shape
+            memory = self.encoder_out.tile([count, 1, 1])
+            seen = paddle.ones([count, 1, memory.shape[1]], dtype="bool")
+            past = paddle.tril(paddle.ones([count, length, length])).astype("bool")
+            log_probs, cache = self.decoder.forward_one_step(
+                memory, seen, paddle.to_tensor(hyps_in), past, cache
+            )
+            return log_probs.numpy(), cache
+
     with paddle.no_grad():
         yield Model()
 
@@ -137,7 +147,7 @@ def test_attention_search(upstream: Any, seed: int, beam_size: int) -> None:
     upstream.put(posteriors(seed, frames, UNITS, 1.0), seed)
     expected = upstream.recognize(upstream.speech, upstream.speech, beam_size)[0].tolist()
     found = attention_search(
-        lambda hyps, lens: upstream.decode(hyps, lens)[0],
+        upstream.step,
         frames,
         beam_size=beam_size,
         sos_id=LAST,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,11 +58,14 @@ def decode_with_ours(
 ) -> str:
     """Our search over PaddleSpeech's posteriors and its decoder."""
 
-    def score(graph: str, encoder_out: Any, hyps: Any, lens: Any) -> Any:
-        assert graph == "decoder"
-        return oracle.decoder_log_probs(encoder_out, hyps, lens)
-
-    search = Search(about, method, score)
+    decoder: Any = SimpleNamespace(
+        whole=oracle.decoder_log_probs,
+        step=lambda memory, hyps, cache: (
+            oracle.decoder_log_probs(memory, hyps, np.full(len(hyps), hyps.shape[1]))[:, -1],
+            None,
+        ),
+    )
+    search = Search(about, method, {"decoder": decoder})
     search.advance(Encoded(outputs.ctc_log_probs, outputs.encoder_out))
     return search.final()[0].text
 

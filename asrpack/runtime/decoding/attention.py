@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.runtime.decoding.attention_rescoring import DecoderCall, Scores
+from asrpack.runtime.decoding.attention_rescoring import Scores
 from asrpack.runtime.decoding.ctc_prefix_beam import Nbest
+
+# (hyps_in (N, L), cache) -> log-probabilities (N, V), cache
+StepCall = Callable[[NDArray[np.int64], Scores | None], tuple[Scores, Scores | None]]
 
 
 def attention_search(
-    decoder: DecoderCall, max_length: int, *, beam_size: int = 10, sos_id: int, eos_id: int
+    step: StepCall, max_length: int, *, beam_size: int = 10, sos_id: int, eos_id: int
 ) -> Nbest:
     """The likeliest unit sequences by the decoder, without length normalisation.
 
-    The decoder's graph keeps no cache: step i computes all i positions of all beams again and
-    uses the last one, so n units cost the decoder n (n + 1) / 2 positions per beam, where one
-    rescoring costs n + 1. Rescoring is nearly always the better choice.
+    PaddleSpeech does not reorder the decoder's cache when beams change places: from the second
+    block on, a beam looks back at what another one was. So does this, or texts would differ. n
+    units cost n calls of the decoder, where rescoring costs one: it is nearly always the better
+    choice.
 
     Args:
-        decoder: log-probabilities of ``beam_size`` hypotheses in one call; all of one length.
+        step: log-probabilities (N, V) of the next unit and the cache that goes with them, for
+            ``beam_size`` hypotheses of one length and the cache of the call before.
         max_length: the most units, ``eos`` too: the number of encoder frames.
         beam_size: units looked at per beam, and beams kept.
 
@@ -31,10 +38,11 @@ def attention_search(
     scores = np.full((beam_size, 1), -np.inf, np.float32)
     scores[0] = 0.0
     ended = np.zeros((beam_size, 1), bool)
-    for length in range(1, max_length + 1):
+    cache: Scores | None = None
+    for _ in range(max_length):
         if ended.all():
             break
-        log_probs = decoder(hyps, np.full(beam_size, length, np.int64))[:, -1]
+        log_probs, cache = step(hyps, cache)
         units, values = _top(log_probs, beam_size)
         # A beam that ended goes on as itself alone: one branch, eos, at no cost.
         values = np.where(ended, np.where(np.arange(values.shape[1]) > 0, -np.inf, 0), values)
