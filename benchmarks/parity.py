@@ -66,6 +66,7 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
     from asrpack.frontends.model_directory import find_checkpoint
     from asrpack.measure.evaluation import load_recognizer
     from asrpack.measure.paddlespeech import open_paddlespeech
+    from asrpack.stages.import_ import Import
     from benchmarks.make_conformer import write_model
     from benchmarks.stage_chain import run_until_optimized
 
@@ -78,7 +79,8 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
         workspace = Path(folder)
         model = workspace / "model"
         write_model(model, tag.config, seed, sharpness=SHARPNESS)
-        paths = run_until_optimized(model, MANIFEST, workspace)
+        params = Import.Params.model_validate({"streaming": tag.streams})
+        paths = run_until_optimized(model, MANIFEST, workspace, params)
         description = ModelDescription.read(paths["description"])
         recognizer = load_recognizer(description, paths["optimized"])
         oracle = open_paddlespeech(model, find_checkpoint(model, None))
@@ -88,9 +90,12 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
             "versions": oracle.versions,
             "utterances": utterances,
             "differences": _outputs(oracle, recognizer, features, seed)
-            | _batched(oracle, paths["optimized"], features),
+            | _batched(oracle, recognizer, paths["optimized"], features),
             "texts": _texts(oracle, recognizer, features),
         }
+        if tag.streams:
+            row["differences"] |= _chunked(oracle, recognizer, features)
+            row["texts"] |= _streamed(oracle, recognizer, features)
     return row | {"seconds": time.monotonic() - began}
 
 
@@ -126,15 +131,21 @@ def _outputs(
     return worst
 
 
-def _batched(oracle: Any, graphs: Path, features: list[np.ndarray]) -> dict[str, float]:
+def _batched(
+    oracle: Any, recognizer: Any, graphs: Path, features: list[np.ndarray]
+) -> dict[str, float]:
     """The largest difference of one padded batch from each utterance alone in PaddleSpeech."""
     from asrpack.measure.cases import onnx_run
+    from asrpack.runtime.states import EncoderState
 
     lengths = np.array([len(feats) for feats in features])
     padded = np.zeros((len(features), lengths.max(), features[0].shape[1]), np.float32)
     for row, feats in zip(padded, features, strict=True):
         row[: len(feats)] = feats
-    found = onnx_run(graphs)("encoder", {"feats": padded, "feat_lens": lengths})
+    feed = {"feats": padded, "feat_lens": lengths}
+    if (streaming := recognizer.description.streaming) is not None:
+        feed |= EncoderState.start(streaming, len(features)).feed(streaming)
+    found = onnx_run(graphs)("encoder", feed)
     worst = 0.0
     for index, feats in enumerate(features):
         theirs, frames = oracle.outputs(feats), int(found["out_lens"][index])
@@ -153,6 +164,54 @@ def _texts(oracle: Any, recognizer: Any, features: list[np.ndarray]) -> dict[str
             for feats in features
         )
     return same
+
+
+def _chunked(oracle: Any, recognizer: Any, features: list[np.ndarray]) -> dict[str, float]:
+    """The largest difference of the CTC output, chunk by chunk."""
+    worst = 0.0
+    for feats in features:
+        theirs = oracle.outputs(feats, _options()).ctc_log_probs
+        ours = _by_chunks(recognizer, feats).ctc_log_probs
+        assert ours.shape == theirs.shape
+        worst = max(worst, float(np.abs(ours - theirs).max()))
+    return {f"ctc, chunks of {CHUNK_SIZE}": worst}
+
+
+def _streamed(oracle: Any, recognizer: Any, features: list[np.ndarray]) -> dict[str, int]:
+    """How many texts are the same chunk by chunk, by method."""
+    return {
+        f"{method}, chunks": sum(
+            oracle.decode(feats, method, _options())
+            == recognizer.decode(_by_chunks(recognizer, feats), method).text
+            for feats in features
+        )
+        for method in recognizer.description.methods
+    }
+
+
+def _options() -> Any:
+    from asrpack.measure.paddlespeech import Options
+
+    return Options(chunk_size=CHUNK_SIZE, left_chunks=-1)
+
+
+def _by_chunks(recognizer: Any, feats: np.ndarray) -> Any:
+    """The encoder's result as a stream computes it."""
+    from asrpack.runtime.recognizer import Encoded
+    from asrpack.runtime.states import EncoderState
+
+    about = recognizer.description
+    assert (about.streaming.chunk_size, about.streaming.left_chunks) == (CHUNK_SIZE, -1)
+    stride = CHUNK_SIZE * about.subsampling
+    window = stride - about.subsampling + about.right_context + 1
+    state, chunks = EncoderState.start(about.streaming), []
+    for start in range(0, len(feats) - about.right_context, stride):
+        encoded, state = recognizer.encode_chunk(feats[start : start + window], state)
+        chunks.append(encoded)
+    return Encoded(
+        np.concatenate([chunk.ctc_log_probs for chunk in chunks]),
+        np.concatenate([chunk.encoder_out for chunk in chunks]),
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> str:
