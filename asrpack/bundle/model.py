@@ -7,16 +7,25 @@ Standard library only: this file ships inside bundles.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from asrpack.errors import InputError
 
 FORMAT = 2
-DECODE_METHODS = ("ctc_greedy_search", "ctc_prefix_beam_search", "attention_rescoring")
+# `ctc_beam_search` is PaddleSpeech's name for the search with an n-gram language model.
+DECODE_METHODS = (
+    "ctc_greedy_search",
+    "ctc_prefix_beam_search",
+    "ctc_beam_search",
+    "attention",
+    "attention_rescoring",
+)
 # Those that need the attention decoder's graph.
-DECODER_METHODS = frozenset({"attention_rescoring"})
+DECODER_METHODS = frozenset({"attention", "attention_rescoring"})
+# The language model among a bundle's files: ARPA text, or KenLM's binary of it.
+NGRAM_FILE = "ngram.lm"
 UNIT_TYPES = ("char", "word", "spm")
 
 
@@ -79,12 +88,37 @@ class Cmvn:
 
 
 @dataclass(frozen=True)
+class NgramWeights:
+    """How an n-gram language model takes part; names as PaddleSpeech's ``decode`` section.
+
+    Attributes:
+        alpha: factor of the language model's score, which is log10 of the probability.
+        beta: added per word (character-based models: per unit).
+        cutoff_prob: per frame, the likeliest units that have this probability together are
+            looked at.
+        cutoff_top_n: and no more than these.
+    """
+
+    alpha: float = 1.9
+    beta: float = 5.0
+    cutoff_prob: float = 1.0
+    cutoff_top_n: int = 40
+
+
+@dataclass(frozen=True)
 class DecodeDefaults:
-    """Decoding options where the caller gives none; names as PaddleSpeech's ``decode`` section."""
+    """Decoding options where the caller gives none; names as PaddleSpeech's ``decode`` section.
+
+    Attributes:
+        reverse_weight: of the right-to-left decoder in attention rescoring; 0 without one.
+        ngram: None where there is no language model.
+    """
 
     method: str = "attention_rescoring"
     beam_size: int = 10
     ctc_weight: float = 0.5
+    reverse_weight: float = 0.0
+    ngram: NgramWeights | None = None
 
 
 @dataclass(frozen=True)
@@ -170,9 +204,10 @@ class ModelDescription:
     @property
     def methods(self) -> tuple[str, ...]:
         """The decoding methods that this model can be decoded with."""
-        if self.has_decoder:
-            return DECODE_METHODS
-        return tuple(name for name in DECODE_METHODS if name not in DECODER_METHODS)
+        lacking = set() if self.has_decoder else set(DECODER_METHODS)
+        if self.decode.ngram is None:
+            lacking.add("ctc_beam_search")
+        return tuple(name for name in DECODE_METHODS if name not in lacking)
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space, one newline at the end."""
@@ -205,7 +240,7 @@ class ModelDescription:
                 tokens=tuple(raw.pop("tokens")),
                 graphs=tuple(raw.pop("graphs")),
                 streaming=_streaming(raw.pop("streaming")),
-                decode=_build(DecodeDefaults, raw.pop("decode")),
+                decode=_decode(raw.pop("decode")),
                 **raw,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -230,6 +265,12 @@ def _front_end_json(spec: FrontEndSpec) -> dict[str, Any]:
 def _front_end(raw: dict[str, Any]) -> FrontEndSpec:
     found: FrontEndSpec = _build(_FRONT_ENDS[raw.pop("kind")], raw)
     return found
+
+
+def _decode(raw: dict[str, Any]) -> DecodeDefaults:
+    ngram = raw.pop("ngram")
+    found: DecodeDefaults = _build(DecodeDefaults, raw)
+    return found if ngram is None else replace(found, ngram=_build(NgramWeights, ngram))
 
 
 def _streaming(raw: dict[str, Any] | None) -> Streaming | None:

@@ -17,9 +17,9 @@ def check(
     Exit code 3, with every fault, where something is wrong.
     """
     from asrpack.pipeline.check import check_recipe
-    from asrpack.recipe.load import load_recipe
+    from asrpack.pipeline.fetch import load_with_model
 
-    loaded = load_recipe(recipe, overrides or ())
+    loaded = load_with_model(recipe, overrides or ())
     checked = check_recipe(loaded, weights=True)
     wanted = loaded.recipe
     if as_json:

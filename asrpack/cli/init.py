@@ -9,7 +9,9 @@ import typer
 
 
 def init(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="The model's directory.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Its directory, or an .onnx file.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="The recipe to write; - prints.")
     ] = Path("recipe.yaml"),
@@ -18,7 +20,7 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Look at a model directory and write a commented recipe for it, ready to be edited."""
+    """Look at a model and write a commented recipe for it, ready to be edited."""
     from asrpack.errors import InputError
     from asrpack.pipeline.draft import SCHEMA_FILE, draft_recipe
     from asrpack.recipe.json_schema import schema_text

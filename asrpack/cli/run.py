@@ -32,6 +32,20 @@ def run(
             "--streaming", help="Hear the files piece by piece, as from a microphone; any length."
         ),
     ] = False,
+    hotwords: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Phrases to prefer, one a line, and perhaps a tab and a boost (default 3).",
+            show_default=False,
+        ),
+    ] = None,
+    nbest: Annotated[
+        int, typer.Option(min=0, help="With --json: so many hypotheses, too.", show_default=False)
+    ] = 0,
+    times: Annotated[
+        bool, typer.Option("--times", help="With --json: when each unit was spoken, too.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="0: one for each physical core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
@@ -45,6 +59,9 @@ def run(
         trust=trust or (),
         decode=decode,
         streaming=streaming,
+        hotwords=hotwords,
+        nbest=nbest,
+        times=times,
         as_json=as_json,
         threads=threads,
     )

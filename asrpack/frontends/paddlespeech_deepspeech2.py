@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from asrpack.bundle.model import Cmvn, DecodeDefaults, FbankSpec, ModelDescription
+from asrpack.bundle.model import Cmvn, DecodeDefaults, FbankSpec, ModelDescription, Streaming
 from asrpack.errors import InputError
 from asrpack.frontends.model_directory import CONFIG, find_checkpoint, require_config
 from asrpack.frontends.paddlespeech_config import Document, Section
@@ -23,7 +23,7 @@ from asrpack.frontends.paddlespeech_vocabulary import read_vocabulary
 from asrpack.frontends.pdparams import read_pdparams
 from asrpack.frontends.problems import Problems
 from asrpack.frontends.recognised import Recognised
-from asrpack.networks.deepspeech2_graphs import streaming
+from asrpack.networks import deepspeech2_graphs
 from asrpack.networks.deepspeech2_spec import (
     BIDIRECTIONAL,
     FORWARD,
@@ -67,17 +67,19 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
         "their weights",
         files=(config.path, *beside, weights),
         checkpoint=weights,
+        streams=config.values.get("rnn_direction") == FORWARD,
     )
 
 
 def read(
-    path: Path, checkpoint: str | None = None
+    path: Path, checkpoint: str | None = None, *, streaming: bool = False
 ) -> tuple[ModelDescription, dict[str, np.ndarray]]:
     """Reads a model directory.
 
     Args:
         path: the directory, as PaddleSpeech unpacks a model.
         checkpoint: see :func:`asrpack.frontends.model_directory.find_checkpoint`.
+        streaming: the encoder is to take chunks and states.
 
     Returns:
         The description, and every parameter once, by the first of PaddleSpeech's names; float32.
@@ -93,6 +95,7 @@ def read(
     front_end: tuple[FbankSpec, Cmvn | None] | None = None
     tokens: tuple[str, ...] = ()
     method, search = "", CtcBeamSearch()
+    chunks: Streaming | None = None
     with problems.gather():
         spec = read_spec(config)
     with problems.gather():
@@ -104,6 +107,8 @@ def read(
             tokens = read_vocabulary(config, spec.vocab_size)
         with problems.gather():
             front_end = read_front_end(config, spec.input_dim)
+        with problems.gather():
+            chunks = _read_streaming(config, spec) if streaming else None
     with problems.gather():
         weights = find_checkpoint(path, checkpoint)
         parameters = read_pdparams(weights)
@@ -121,7 +126,7 @@ def read(
         subsampling=SUBSAMPLING.factor,
         right_context=SUBSAMPLING.right_context,
         max_frames=None,
-        streaming=streaming(spec),
+        streaming=chunks,
         decode=DecodeDefaults(method=method, beam_size=search.beam_size),
         blank_id=0,
         # The vocabulary has an <eos>, but PaddleSpeech's CTC decoders print it like any unit.
@@ -211,6 +216,20 @@ def _decode(config: Document) -> tuple[str, CtcBeamSearch]:
     # Not finish(): the section has the options of PaddleSpeech's evaluation as well.
     section.problems.raise_if_any()
     return DECODING_METHODS[method], search
+
+
+def _read_streaming(config: Document, spec: DeepSpeech2Spec) -> Streaming:
+    chunks = deepspeech2_graphs.streaming(spec)
+    if chunks is None:
+        raise config.error(
+            ("rnn_direction",),
+            "the recipe asks for streaming, and this model cannot stream: its recurrent layers "
+            "run backwards, too (rnn_direction)",
+            code="not-streaming",
+            remedy="take `streaming` out of the recipe, or choose a model that was trained to "
+            "stream",
+        )
+    return chunks
 
 
 def _require_deepspeech2(config: Document) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from asrpack.bundle.model import (
-    DECODE_METHODS,
     Cmvn,
     DecodeDefaults,
     FbankSpec,
     ModelDescription,
     Streaming,
 )
+from asrpack.errors import InputError
 from asrpack.frontends.model_directory import (
     CONFIG,
     DEFAULT_ENCODER,
@@ -38,6 +38,12 @@ from asrpack.frontends.recognised import Recognised
 from asrpack.networks.u2_spec import U2Spec, expected_parameters
 
 FAMILY = "paddlespeech_u2"
+DECODING_METHODS = (
+    "ctc_greedy_search",
+    "ctc_prefix_beam_search",
+    "attention",
+    "attention_rescoring",
+)
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
@@ -65,11 +71,17 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
         files=(config.path, *beside, weights),
         checkpoint=weights,
         streams=can_stream(config),
+        streamed=can_stream(config)
+        and bool((config.values.get("decode") or {}).get("simulate_streaming")),
     )
 
 
 def read(
-    path: Path, checkpoint: str | None = None, *, streaming: bool = False
+    path: Path,
+    checkpoint: str | None = None,
+    *,
+    streaming: bool = False,
+    right_to_left: bool = False,
 ) -> tuple[ModelDescription, dict[str, np.ndarray]]:
     """Reads a model directory.
 
@@ -77,6 +89,7 @@ def read(
         path: the directory, as PaddleSpeech unpacks a model.
         checkpoint: see :func:`asrpack.frontends.model_directory.find_checkpoint`.
         streaming: the encoder is to take chunks and states.
+        right_to_left: the right-to-left decoder is to be a graph, too.
 
     Returns:
         The description, and every parameter by PaddleSpeech's name, float32.
@@ -105,6 +118,9 @@ def read(
             front_end = read_front_end(config, spec.encoder.input_dim)
         with problems.gather():
             chunks = read_streaming(config, spec) if streaming else None
+        with problems.gather():
+            if right_to_left and not spec.decoder.r_num_blocks:
+                raise no_right_decoder(config)
     with problems.gather():
         decode = _decode(config)
     with problems.gather():
@@ -123,7 +139,7 @@ def read(
         cmvn=cmvn,
         tokens=tokens,
         unit_type=unit_type,
-        graphs=("encoder", "decoder"),
+        graphs=("encoder", "decoder", *(["right_decoder"] if right_to_left else [])),
         subsampling=subsampling.factor,
         right_context=subsampling.right_context,
         max_frames=spec.encoder.max_frames,
@@ -135,6 +151,21 @@ def read(
         network=spec.to_dict(),
     )
     return description, {name: parameters[name] for name in sorted(parameters)}
+
+
+def _simulates_streaming(config: Document) -> bool:
+    decode = config.values.get("decode")
+    return isinstance(decode, dict) and decode.get("simulate_streaming") is True
+
+
+def no_right_decoder(config: Document) -> InputError:
+    """The refusal of a ``reverse_weight`` for a model that reads one way only."""
+    return config.error(
+        ("decoder",),
+        "the recipe sets decode.reverse_weight, and this model has no right-to-left decoder",
+        code="no-right-decoder",
+        remedy="take `reverse_weight` out of the recipe, or choose a model with a bitransformer",
+    )
 
 
 def _require_u2(config: Document) -> None:
@@ -150,9 +181,8 @@ def _require_u2(config: Document) -> None:
 
 def _decode(config: Document) -> DecodeDefaults:
     section = Section(config, ("decode",), config.values.get("decode"))
-    known = (*DECODE_METHODS, "attention")
     method = section.choice(
-        "decoding_method", "attention_rescoring", known, "models to be decoded by"
+        "decoding_method", "attention_rescoring", DECODING_METHODS, "models to be decoded by"
     )
     defaults = DecodeDefaults(
         # PaddleSpeech's own command line does not read this field and rescores; `attention`

@@ -16,6 +16,8 @@ class Recognised:
         files: the files that a build will read.
         checkpoint: the weights among them.
         streams: it was trained to be run chunk by chunk.
+        streamed: PaddleSpeech's own command line runs it so (``simulate_streaming``).
+        summary: size, units and front end, where reading it all was asked for.
     """
 
     family: str
@@ -23,3 +25,5 @@ class Recognised:
     files: tuple[Path, ...]
     checkpoint: Path
     streams: bool = False
+    streamed: bool = False
+    summary: str = ""

@@ -41,6 +41,22 @@ def convert(path: Path, spec: GraphSpec) -> onnx.ModelProto:
     Raises:
         ToolchainError: paddle2onnx fails, or gives a graph that is not valid ONNX.
     """
+    model = convert_program(path)
+    _name_outputs(model.graph, spec)
+    _name_axes(model.graph, spec)
+    lengths = {item.length for item in spec.outputs if item.length is not None}
+    if len(lengths) == 1:
+        give_lengths(model.graph, lengths.pop())
+    _check(model, path)
+    return model
+
+
+def convert_program(path: Path) -> onnx.ModelProto:
+    """Converts ``path`` + ``.json`` and ``.pdiparams`` with the names that the program has.
+
+    Raises:
+        ToolchainError: paddle2onnx fails, or gives a graph that is not valid ONNX.
+    """
     import paddle2onnx
 
     try:
@@ -65,12 +81,12 @@ def convert(path: Path, spec: GraphSpec) -> onnx.ModelProto:
             place=f"convert: {path.name}",
             remedy="check that paddle2onnx and Paddle are supported versions with `asrpack doctor`",
         ) from error
-    model = onnx.load_from_string(data)
-    _name_outputs(model.graph, spec)
-    _name_axes(model.graph, spec)
-    lengths = {item.length for item in spec.outputs if item.length is not None}
-    if len(lengths) == 1:
-        give_lengths(model.graph, lengths.pop())
+    model: onnx.ModelProto = onnx.load_from_string(data)
+    _check(model, path)
+    return model
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -80,7 +96,6 @@ def convert(path: Path, spec: GraphSpec) -> onnx.ModelProto:
             place=f"convert: {path.name}",
             remedy="check that paddle2onnx and onnx are supported versions with `asrpack doctor`",
         ) from error
-    return model
 
 
 def explain_abort(log_text: str) -> str | None:

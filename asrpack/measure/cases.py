@@ -14,7 +14,7 @@ import numpy as np
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError
-from asrpack.measure.compare import Difference, compare, load_arrays, save_arrays
+from asrpack.measure.compare import FLOAT32_TOLERANCE, Difference, compare, load_arrays, save_arrays
 from asrpack.networks.interface import GraphSpec
 from asrpack.runtime.states import EncoderState
 
@@ -78,7 +78,9 @@ def make_cases(
     return cases
 
 
-def compare_cases(step: str, cases: Sequence[Case], run: Run) -> list[Difference]:
+def compare_cases(
+    step: str, cases: Sequence[Case], run: Run, tolerance: float = FLOAT32_TOLERANCE
+) -> list[Difference]:
     """Runs every case and compares.
 
     Returns:
@@ -91,7 +93,7 @@ def compare_cases(step: str, cases: Sequence[Case], run: Run) -> list[Difference
     for case in cases:
         found = run(case.graph, case.feed)
         where = " ".join(filter(None, (step, case.label)))
-        for item in compare(where, case.expected, found, lengths=case.lengths):
+        for item in compare(where, case.expected, found, tolerance=tolerance, lengths=case.lengths):
             if item.name not in worst or item.largest > worst[item.name].largest:
                 worst[item.name] = item
     return list(worst.values())

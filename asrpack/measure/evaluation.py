@@ -23,6 +23,7 @@ from asrpack.measure.error_rate import (
 )
 from asrpack.recipe.manifest import read_manifest
 from asrpack.runtime.audio import read_audio
+from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.streaming import StreamingRecognizer
 
@@ -40,11 +41,17 @@ class Sample:
     seconds: float
 
 
-def load_recognizer(description: ModelDescription, folder: Path, threads: int = 0) -> Recognizer:
+def load_recognizer(
+    description: ModelDescription,
+    folder: Path,
+    threads: int = 0,
+    language_model: Path | None = None,
+) -> Recognizer:
     """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder."""
     return Recognizer(
         description,
         {name: (folder / f"{name}.onnx").read_bytes() for name in description.graphs},
+        ngram=None if language_model is None else NgramModel(language_model),
         threads=threads,
     )
 

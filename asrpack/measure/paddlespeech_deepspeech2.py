@@ -45,10 +45,10 @@ class PaddleSpeechDeepSpeech2(PaddleSpeech):
                     audio, length, options.chunk_size
                 )
                 encoded = self._paddle.concat(chunks, axis=1)
-                frames = int(sum(int(item) for item in lengths))
+                frames = sum(int(item[0]) for item in lengths)
             else:
                 encoded, lengths, _, _ = encoder(audio, length)
-                frames = int(lengths)
+                frames = int(lengths[0])
             probabilities = self._model.decoder.log_softmax(encoded)
         found: NDArray[np.float32] = probabilities[0, :frames].numpy()
         return found
@@ -56,4 +56,5 @@ class PaddleSpeechDeepSpeech2(PaddleSpeech):
     def decode(self, features: NDArray[np.float32], method: str, options: Options = DEFAULT) -> str:
         """Text by the best path (``ctc_greedy_decoding``); features of shape (T, D)."""
         units, _ = ctc_greedy_search(self.log_probs(features, options), self._blank)
-        return str(self._text.defeaturize(list(units)))
+        # Not defeaturize(), which stops at <eos>: PaddleSpeech's CTC decoders print it.
+        return str(self._text.detokenize([self._text.vocab_list[unit] for unit in units]))

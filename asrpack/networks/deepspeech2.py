@@ -97,11 +97,12 @@ class CrnnEncoder(nn.Layer):
         if states is None:
             return x, out_lens, ()
         ends = []
-        # A row without a frame keeps its state; ONNX Runtime's operators would give zeros.
-        moved = (out_lens > 0).reshape([1, -1, 1])
+        # A row without a frame keeps its state; ONNX Runtime's operators would give zeros. Products
+        # with ones and zeros are exact, and a broadcast `where` exports as a dozen nodes.
+        moved = (out_lens > 0).astype("float32").reshape([1, -1, 1])
         for index, state in enumerate(states):
             end = paddle.concat([final[index] for final in last], axis=0)
-            ends.append(paddle.where(moved, end, state))
+            ends.append(end * moved + state * (1.0 - moved))
         return x, out_lens, tuple(ends)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import InputError
-from asrpack.networks import deepspeech2_graphs, u2_graphs
+from asrpack.networks import deepspeech2_graphs, foreign, u2_graphs
 from asrpack.networks.deepspeech2_spec import DeepSpeech2Spec
 from asrpack.networks.interface import GraphSpec
 from asrpack.networks.u2_spec import U2Spec
@@ -30,6 +30,8 @@ def graph_specs(description: ModelDescription) -> tuple[GraphSpec, ...]:
         return deepspeech2_graphs.graph_specs(
             DeepSpeech2Spec.from_dict(description.network), states
         )
+    if description.family in foreign.FAMILIES:
+        return foreign.graph_specs(description)
     raise _no_network(description.family)
 
 

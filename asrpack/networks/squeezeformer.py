@@ -129,6 +129,9 @@ class SqueezeformerEncoder(nn.Layer):
                 rate *= 2
                 x = self.time_reduction_layer(x * context.valid.unsqueeze(-1), context.lens)
                 context = self._context(x, (context.lens + 1) // 2, rate)
+                # Changes no frame that matters. Without it Paddle Inference 3.1.1 cannot load the
+                # graph where a concatenation follows: its passes mistake the axes.
+                x = x * context.valid.unsqueeze(-1)
             if step.recovers is not None:
                 before, context, rate = kept[step.recovers]
                 x = before + self._double(x)[:, : before.shape[1]]

@@ -17,10 +17,11 @@ from asrpack.pipeline.cache import Cache, Entry, default_root
 from asrpack.pipeline.check import Checked, check_recipe
 from asrpack.pipeline.compose import compose
 from asrpack.pipeline.events import Event, Listener
+from asrpack.pipeline.fetch import load_with_model
 from asrpack.pipeline.node import Node
 from asrpack.pipeline.plan import SourceDigests, Step, check_names, make_plan, upto
 from asrpack.pipeline.runner import Runner
-from asrpack.recipe.load import LoadedRecipe, load_recipe
+from asrpack.recipe.load import LoadedRecipe
 
 # A build keeps about eight copies of the weights: inputs, Paddle, ONNX before and after each stage.
 COPIES_OF_WEIGHTS = 8
@@ -48,7 +49,7 @@ class _Job:
 
 def plan_builds(request: Request) -> dict[str, list[Step]]:
     """The plan of each build; runs and writes nothing."""
-    loaded = load_recipe(request.recipe, request.overrides)
+    loaded = load_with_model(request.recipe, request.overrides)
     checked = check_recipe(loaded)
     cache, digests = Cache(default_root()), SourceDigests()
     jobs = _jobs(loaded, checked, request)
@@ -62,7 +63,7 @@ def run_builds(request: Request, listen: Listener) -> None:
         GateError: a candidate did not meet the gate; it is kept under ``rejected/``.
         AsrpackError: as the stage raised it; what was done so far is in the cache.
     """
-    loaded = load_recipe(request.recipe, request.overrides)
+    loaded = load_with_model(request.recipe, request.overrides)
     checked = check_recipe(loaded)
     cache, digests = Cache(default_root()), SourceDigests()
     cache.sweep()
@@ -71,7 +72,7 @@ def run_builds(request: Request, listen: Listener) -> None:
         with job.artifact.exclusive():
             steps = _plan(job, request, cache, digests)
             _check_tools(steps)
-            _check_disk(loaded, steps, cache, job.artifact)
+            _check_disk(checked, steps, cache, job.artifact)
             runner = Runner(job.name, cache, digests, job.artifact.logs, listen)
             entries = runner.run(
                 steps,
@@ -118,12 +119,12 @@ def _check_tools(steps: list[Step]) -> None:
             )
 
 
-def _check_disk(loaded: LoadedRecipe, steps: list[Step], cache: Cache, artifact: Artifact) -> None:
+def _check_disk(checked: Checked, steps: list[Step], cache: Cache, artifact: Artifact) -> None:
     """Fails before the first stage rather than in the middle of the last."""
     runs = sum(step.status == "run" for step in steps)
     if not runs:
         return
-    weights = sum(item.stat().st_size for item in loaded.recipe.model.path.rglob("*.pdparams"))
+    weights = sum(item.stat().st_size for item in checked.model.files)
     needed = DISK_RESERVE + weights * COPIES_OF_WEIGHTS * runs // len(steps)
     for folder in (cache.root, artifact.folder):
         if (free := shutil.disk_usage(folder).free) < needed:
@@ -191,7 +192,11 @@ def _finish(
         },
     )
     _place_results(artifact, entries, "")
-    artifact.place(entries["export"].path("paddle"), "paddle")
+    for stage in ("export", "import"):
+        if stage in entries and "paddle" in entries[stage].outputs:
+            artifact.place(entries[stage].path("paddle"), "paddle")
+            # With it, `source: paddle` takes the folder back in.
+            artifact.place(entries["import"].path("model.json"), "paddle/model.json")
     bundle = artifact.place(entries["seal"].path("bundle"), "bundle")
     evaluation = json.loads(entries["evaluate"].path("evaluation.json").read_bytes())
     return Event("result", job.name, last.name, _summary(bundle, evaluation))

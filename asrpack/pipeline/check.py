@@ -13,9 +13,10 @@ from asrpack.bundle.keys import recipient_public
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
 from asrpack.frontends.recognised import Recognised
-from asrpack.frontends.sources import read, recognise
+from asrpack.frontends.sources import look
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance, overlap, read_manifest
+from asrpack.recipe.model_source import Model, PaddleSpeechModel
 from asrpack.recipe.slots import Loc
 
 MAX_NAMED = 3
@@ -44,6 +45,7 @@ def check_recipe(loaded: LoadedRecipe, *, weights: bool = False) -> Checked:
     test = _manifest(loaded, ("data", "test", "manifest"), errors)
     calibration = _manifest(loaded, ("data", "calibration", "manifest"), errors)
     errors += _overlap(loaded, calibration, test)
+    errors += _language_model(loaded)
     errors += _protection(loaded)
     if errors or model is None:
         raise ErrorGroup(errors)
@@ -52,28 +54,80 @@ def check_recipe(loaded: LoadedRecipe, *, weights: bool = False) -> Checked:
 
 def _model(loaded: LoadedRecipe, weights: bool, errors: list[AsrpackError]) -> Recognised | None:
     model = loaded.recipe.model
-    if not model.path.is_dir():
-        what = "is not a directory" if model.path.exists() else "does not exist"
+    if fault := _model_fault(model):
+        message, remedy = fault
+        errors.append(loaded.fault(("model", "path"), message, code="model-missing", remedy=remedy))
+        return None
+    if loaded.recipe.evaluate.oracle == "paddlespeech" and model.source != "paddlespeech":
         errors.append(
             loaded.fault(
-                ("model", "path"),
-                f"the model directory {what}: {model.path}",
-                code="model-missing",
-                remedy="name the directory that has model.yaml in it; the path is relative to "
-                "the recipe",
+                ("evaluate", "oracle"),
+                f"PaddleSpeech cannot decode a model whose source is {model.source}",
+                code="oracle-source",
+                remedy="take `oracle` out",
             )
         )
-        return None
+    errors += _asked_of_others(loaded)
     try:
-        found = recognise(model.path, model.checkpoint)
-        if weights:
-            streaming = loaded.recipe.streaming is not None
-            read(model.path, model.checkpoint, streaming=streaming)
-        return found
+        return look(
+            model,
+            weights=weights,
+            streaming=loaded.recipe.streaming is not None,
+            right_to_left=loaded.recipe.right_to_left,
+        )
     except InputError as error:
         errors.append(error)
     except ErrorGroup as group:
         errors += group.errors
+    return None
+
+
+def _asked_of_others(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
+    """What only PaddleSpeech's models can be asked for."""
+    recipe = loaded.recipe
+    if recipe.model.source == "paddlespeech":
+        return
+    remedy = "take it out"
+    if recipe.streaming is not None:
+        yield loaded.fault(
+            ("streaming",),
+            f"a model whose source is {recipe.model.source} takes whole recordings only",
+            code="not-streaming",
+            remedy=remedy,
+        )
+    if recipe.right_to_left:
+        yield loaded.fault(
+            ("decode", "reverse_weight"),
+            f"a model whose source is {recipe.model.source} has no right-to-left decoder",
+            code="no-right-decoder",
+            remedy=remedy,
+        )
+
+
+def _language_model(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
+    model = loaded.recipe.decode.language_model
+    if model is not None and (fault := _file_fault(model.path)):
+        yield loaded.fault(
+            ("decode", "language_model", "path"),
+            f"the language model {fault}: {model.path}",
+            code="language-model-missing",
+            remedy="give an ARPA file, or what KenLM's build_binary makes of it",
+        )
+
+
+def _model_fault(model: Model) -> tuple[str, str] | None:
+    """What is wrong with the model's path, and the remedy."""
+    if isinstance(model, PaddleSpeechModel) and not model.path.is_dir():
+        what = "is not a directory" if model.path.exists() else "does not exist"
+        return (
+            f"the model directory {what}: {model.path}",
+            "name the directory that has model.yaml in it; the path is relative to the recipe",
+        )
+    if not model.path.exists():
+        return (
+            f"the model does not exist: {model.path}",
+            "name the .onnx file or the export's directory; the path is relative to the recipe",
+        )
     return None
 
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from asrpack.bundle.keys import public_pem, recipient_public, signing_private
+from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
+from asrpack.pipeline.compose_source import model_source, node, to_onnx
 from asrpack.pipeline.node import Node, Output, Source
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance
+from asrpack.recipe.model_source import PaddleSpeechModel
 from asrpack.recipe.schema import ManifestSource, Recipe
-from asrpack.stages.configure import Configure
-from asrpack.stages.convert import Convert
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
-from asrpack.stages.export import Export
 from asrpack.stages.gate import Gate
-from asrpack.stages.import_ import Import
-from asrpack.stages.optimize import Optimize
-from asrpack.stages.probe import Probe
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code, templates_folder
 from asrpack.stages.seal import Seal
-from asrpack.stages.stage import Stage
 from asrpack.stages.watermark import Watermark
 
 
@@ -42,54 +37,33 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     test = _manifest(recipe.data.test, checked.test)
     calibration = recipe.data.calibration
     probe_set = _manifest(calibration, checked.calibration) if calibration else test
-    nodes = _to_onnx(recipe, probe_set)
+    nodes = to_onnx(recipe, checked.model, probe_set)
     candidate = Output("quantize", "onnx")
     nodes.append(_quantize(recipe, build))
     if recipe.protect.watermark is not None:
         nodes.append(_watermark(recipe))
         candidate = Output("watermark", "onnx")
     nodes += _measure(recipe, candidate, test)
-    nodes += _pack(recipe, build, candidate, test)
+    nodes += _pack(recipe, checked.model, build, candidate, test)
     return nodes
 
 
-MODEL = Output("import", "model.json")
 CONFIGURED = Output("configure", "model.json")
 OPTIMIZED = Output("optimize", "onnx")
-
-
-def _to_onnx(recipe: Recipe, probe_set: Source) -> list[Node]:
-    probe = Output("probe", "probe.npz")
-    compared = {"description": MODEL, "cases": Output("export", "cases.npz")}
-    exported = {"description": MODEL, "params": Output("import", "params.npz"), "probe": probe}
-    chunks = {} if recipe.streaming is None else recipe.streaming.model_dump()
-    return [
-        _node(
-            Import(),
-            {"model": Source(recipe.model.path)},
-            checkpoint=recipe.model.checkpoint,
-            streaming=recipe.streaming is not None,
-        ),
-        _node(Configure(), {"description": MODEL}, **recipe.decode.model_dump(), **chunks),
-        _node(Probe(), {"description": MODEL, "manifest": probe_set}),
-        _node(Export(), exported),
-        _node(Convert(), {"paddle": Output("export", "paddle"), **compared}),
-        _node(Optimize(), {"onnx": Output("convert", "onnx"), **compared}),
-    ]
 
 
 def _quantize(recipe: Recipe, build: str) -> Node:
     variant = recipe.builds[build]
     inputs = {"onnx": OPTIMIZED}
-    return _node(Quantize(), inputs, precision=variant.precision, exclude=variant.exclude)
+    return node(Quantize(), inputs, precision=variant.precision, exclude=variant.exclude)
 
 
 def _watermark(recipe: Recipe) -> Node:
     mark = recipe.protect.watermark
     assert mark is not None
     inputs = {"original": OPTIMIZED, "onnx": Output("quantize", "onnx")}
-    node = _node(Watermark(), inputs, customer=mark.customer, strength=mark.strength)
-    return replace(node, secrets={"key": mark.key.source()})
+    unkeyed = node(Watermark(), inputs, customer=mark.customer, strength=mark.strength)
+    return replace(unkeyed, secrets={"key": mark.key.source()})
 
 
 def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
@@ -99,24 +73,25 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
         "baseline": OPTIMIZED,
         "candidate": candidate,
         "manifest": test,
+        **_language_model(recipe),
     }
     methods = recipe.evaluate.methods
-    if recipe.evaluate.oracle == "paddlespeech":
+    if recipe.evaluate.oracle == "paddlespeech" and isinstance(recipe.model, PaddleSpeechModel):
         nodes.append(
-            _node(
+            node(
                 Reference(),
                 {"model": Source(recipe.model.path), "manifest": test},
                 checkpoint=recipe.model.checkpoint,
                 methods=methods,
-                **recipe.decode.model_dump(),
+                **recipe.decode.model_dump(exclude={"language_model"}),
             )
         )
         inputs["reference"] = Output("reference", "reference.json")
     gate, rate = recipe.gate, recipe.gate.error_rate
     return [
         *nodes,
-        _node(Evaluate(), inputs, threads=recipe.evaluate.threads, methods=methods),
-        _node(
+        node(Evaluate(), inputs, threads=recipe.evaluate.threads, methods=methods),
+        node(
             Gate(),
             {"evaluation": Output("evaluate", "evaluation.json")},
             metric=rate and rate.metric,
@@ -129,7 +104,9 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
     ]
 
 
-def _pack(recipe: Recipe, build: str, candidate: Output, test: Source) -> list[Node]:
+def _pack(
+    recipe: Recipe, model: Recognised, build: str, candidate: Output, test: Source
+) -> list[Node]:
     sign = recipe.protect.sign.key.source()
     signer = public_pem(signing_private(sign.read(), str(sign))).decode()
     recipients = [
@@ -143,7 +120,7 @@ def _pack(recipe: Recipe, build: str, candidate: Output, test: Source) -> list[N
         "description": CONFIGURED,
         "evaluation": Output("evaluate", "evaluation.json"),
         "gate": Output("gate", "gate.json"),
-        "source": Source(recipe.model.path),
+        "source": model_source(recipe.model, model),
         "templates": Source(templates_folder()),
         "code": Source(code[0], code[1:]),
         "manifest": test,
@@ -151,23 +128,22 @@ def _pack(recipe: Recipe, build: str, candidate: Output, test: Source) -> list[N
     if recipe.protect.watermark is not None:
         tree_inputs["mark"] = Output("watermark", "mark.json")
     names = {"name": recipe.name, "version": recipe.version, "build": build}
-    seal = _node(Seal(), {"tree": Output("render", "tree"), "model": sealed})
+    seal = node(Seal(), {"tree": Output("render", "tree"), "model": sealed})
     return [
-        _node(
+        node(
             Encrypt(),
-            {"onnx": candidate, "description": CONFIGURED},
+            {"onnx": candidate, "description": CONFIGURED, **_language_model(recipe)},
             recipients=recipients,
             signer=signer,
         ),
-        _node(Render(), tree_inputs, **names, target=variant.target, precision=variant.precision),
+        node(Render(), tree_inputs, **names, target=variant.target, precision=variant.precision),
         replace(seal, secrets={"key": sign}),
     ]
 
 
-def _node(stage: Stage, inputs: Mapping[str, Source | Output], **options: Any) -> Node:
-    """Options that the recipe leaves out (None) have the stage's own defaults."""
-    given = {name: value for name, value in options.items() if value is not None}
-    return Node(stage, stage.Params.model_validate(given), inputs)
+def _language_model(recipe: Recipe) -> dict[str, Source]:
+    model = recipe.decode.language_model
+    return {} if model is None else {"language_model": Source(model.path)}
 
 
 def _manifest(source: ManifestSource, utterances: Sequence[Utterance]) -> Source:

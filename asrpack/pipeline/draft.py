@@ -1,20 +1,15 @@
-"""Writes a recipe for a model directory: what was recognised, and what the user must still give."""
+"""Writes a recipe for a model: what was recognised, and what the user must still give."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrpack.bundle.model import FbankSpec, ModelDescription
-from asrpack.errors import InputError
-from asrpack.frontends.sources import read, recognise
+from asrpack.pipeline.sketch import Sketch, quoted, sketch
 
 SCHEMA_FILE = "recipe.schema.json"
-# What YAML reads as text without quotes: no number, no reserved word.
-_PLAIN = re.compile(r"(?!(?:null|true|false)\Z)(?:\.{0,2}/)*[a-z_][a-z0-9._/-]*\Z", re.IGNORECASE)
 _TEMPLATE = """\
 # yaml-language-server: $schema={schema}
 #
@@ -28,8 +23,7 @@ name: {name}
 version: "0.1.0"
 
 model:
-  source: paddlespeech
-  path: {model}{checkpoint}
+{section}
 
 data:
   # Speech with transcripts: one JSON object a line, {{"audio": "a.wav", "text": "what is said"}}.
@@ -49,8 +43,7 @@ builds:
 {streaming}# How the result is measured:
 #evaluate:
 #  methods: [ctc_greedy_search, ctc_prefix_beam_search, attention_rescoring]
-#  oracle: paddlespeech   # compare with PaddleSpeech's own text; it must be installed
-
+{oracle}
 # What the result must meet, or the build fails. Fractions: 0.005 is 0.5 %.
 gate:
   error_rate: {{metric: cer, max_increase: 0.005}}   # max: 0.08 bounds the rate itself
@@ -77,9 +70,11 @@ protect:
 _STREAMING = """\
 # The model can stream: recognise while the audio arrives, too, by the same weights. Chunks are in
 # encoder frames; left_chunks is the history that attention sees, -1 for all:
-#streaming: {{chunk_size: {chunk_size}, left_chunks: {left_chunks}}}
+{mark}streaming: {{chunk_size: {chunk_size}, left_chunks: {left_chunks}}}
 
 """
+
+_ORACLE = "#  oracle: paddlespeech   # compare with PaddleSpeech's own text; it must be installed\n"
 
 
 @dataclass(frozen=True)
@@ -92,66 +87,49 @@ class Draft:
 
 
 def draft_recipe(model: Path, recipe: Path, checkpoint: str | None = None) -> Draft:
-    """Looks at a model directory and writes a recipe's text for it.
+    """Looks at a model and writes a recipe's text for it.
 
     Args:
-        model: the directory, as PaddleSpeech unpacks a model.
+        model: a model's directory, or the file of a graph.
         recipe: where the text will be; its paths are relative to that folder.
         checkpoint: which weights, where there are several.
 
     Raises:
-        InputError, ErrorGroup: the directory is of no kind that can be built, or is damaged.
+        InputError, ErrorGroup: it is of no kind that can be built, or is damaged.
     """
-    try:
-        found = recognise(model, checkpoint)
-    except InputError as error:
-        if error.code == "checkpoint-ambiguous" and error.remedy:
-            error.remedy = error.remedy.replace("set model.checkpoint to", "give --checkpoint")
-        raise
-    description, parameters = read(model, checkpoint, streaming=found.streams)
-    weights = sum(array.size for array in parameters.values())
     folder = recipe.absolute().parent
+    found = sketch(model, checkpoint, lambda path: _path(path.absolute(), folder))
     reason = " ".join(found.reason.split())  # it goes into a comment, which a line break would end
-    summary = _summary(description, weights)
     data = model.absolute().parent / "data"
     text = _TEMPLATE.format(
         schema=SCHEMA_FILE,
         reason=reason,
-        summary=summary,
+        summary=found.summary,
         recipe=recipe.name,
         name=_name(model),
-        model=_path(model.absolute(), folder),
-        checkpoint=f"\n  checkpoint: {_quoted(checkpoint)}" if checkpoint else "",
+        section="\n".join(f"  {line}" for line in found.section),
+        oracle=_ORACLE if found.oracle else "",
         calibration=_manifest(data, "calibration", folder),
         test=_manifest(data, "test", folder),
-        method=description.decode.method,
-        beam_size=description.decode.beam_size,
-        ctc_weight=description.decode.ctc_weight,
-        streaming=_streaming(description),
+        method=found.decode.method,
+        beam_size=found.decode.beam_size,
+        ctc_weight=found.decode.ctc_weight,
+        streaming=_streaming(found),
         # As a command typed in the current folder has it.
         keys=os.path.relpath(folder / "keys") + "/",
     )
-    return Draft(text, reason, summary)
+    return Draft(text, reason, found.summary)
 
 
-def _summary(description: ModelDescription, weights: int) -> str:
-    front_end = description.front_end
-    takes = "samples"
-    if isinstance(front_end, FbankSpec):
-        takes = f"{front_end.num_mel_bins} filterbanks"
-    return (
-        f"{weights / 1e6:.1f} million parameters, {len(description.tokens)} units, "
-        f"{takes}, {description.sample_rate} Hz, "
-        f"decoded by {description.decode.method}"
-        + (", can stream" if description.streaming else "")
-    )
-
-
-def _streaming(description: ModelDescription) -> str:
-    chunks = description.streaming
+def _streaming(found: Sketch) -> str:
+    """Commented out, unless PaddleSpeech's own command line streams this model, too."""
+    chunks = found.streaming
     if chunks is None:
         return ""
-    return _STREAMING.format(chunk_size=chunks.chunk_size, left_chunks=chunks.left_chunks)
+    mark = "" if found.streamed else "#"
+    return _STREAMING.format(
+        mark=mark, chunk_size=chunks.chunk_size, left_chunks=chunks.left_chunks
+    )
 
 
 def _manifest(data: Path, use: str, folder: Path) -> str:
@@ -163,15 +141,11 @@ def _manifest(data: Path, use: str, folder: Path) -> str:
 def _path(path: Path, folder: Path) -> str:
     """Relative to the recipe's folder where that is near, so that both can move together."""
     relative = os.path.relpath(path, folder)
-    return _quoted(str(path) if relative.startswith("../../..") else relative)
+    return quoted(str(path) if relative.startswith("../../..") else relative)
 
 
 def _name(model: Path) -> str:
     """The directory's name, as far as a bundle's name can take it."""
-    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", model.resolve().name).strip("-._+")[:64]
-    return _quoted(name or "model")
-
-
-def _quoted(text: str) -> str:
-    """A YAML scalar; JSON's strings are YAML's double-quoted ones."""
-    return text if _PLAIN.match(text) else json.dumps(text, ensure_ascii=False)
+    name = model.resolve().stem if model.is_file() else model.resolve().name
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-._+")[:64]
+    return quoted(name or "model")

@@ -7,7 +7,7 @@ from typing import Any
 
 from asrpack.recipe.diagnostics import RecipeError, Span, choices, nearest
 from asrpack.recipe.document import Node
-from asrpack.recipe.slots import ROOT, Loc, Slot, slot_at
+from asrpack.recipe.slots import ROOT, Loc, Slot, slot_at, written
 
 _WANTED = {
     "string_type": "text",
@@ -18,7 +18,9 @@ _WANTED = {
     "tuple_type": "a list",
     "dict_type": "a mapping (`key: value`)",
     "model_type": "a mapping (`key: value`)",
+    "model_attributes_type": "a mapping (`key: value`)",
 }
+_UNION = {"union_tag_invalid": "literal_error", "union_tag_not_found": "missing"}
 _WORDS = (
     ("Input should be", "must be"),
     ("greater than or equal to", "at least"),
@@ -97,10 +99,14 @@ def explain(tree: Node, error: Mapping[str, Any]) -> RecipeError:
         loc += (context["at"],)
     kind: str = error["type"]
     if loc and loc[-1] == "[key]":
-        return _bad_name(tree, loc[:-1])
+        return _bad_name(tree, written(loc[:-1]))
     if kind == "extra_forbidden":
-        return _unknown_key(tree, loc)
+        return _unknown_key(tree, written(loc), slot_at(loc[:-1]) or ROOT)
+    if kind in _UNION:
+        # The key that tells a union's sections apart.
+        loc, kind = (*loc, context["discriminator"].strip("'")), _UNION[kind]
     slot = slot_at(loc) or ROOT
+    loc = written(loc)
     if kind == "missing":
         return RecipeError(
             f"the required key `{_dotted(loc)}` is missing",
@@ -155,9 +161,8 @@ def _say(
     return f"`{name}` {cause}", context.get("remedy", slot.description)
 
 
-def _unknown_key(tree: Node, loc: Loc) -> RecipeError:
+def _unknown_key(tree: Node, loc: Loc, parent: Slot) -> RecipeError:
     key = str(loc[-1])
-    parent = slot_at(loc[:-1]) or ROOT
     allowed = list(parent.keys)
     parent_node = _node_at(tree, loc[:-1])
     span = locate(tree, loc)

@@ -16,7 +16,7 @@ from asrpack.recipe.document import Node, parse
 from asrpack.recipe.explain import explain, locate, scalar_faults, worth_saying
 from asrpack.recipe.overrides import apply_override
 from asrpack.recipe.schema import Recipe
-from asrpack.recipe.slots import Loc
+from asrpack.recipe.slots import Loc, written
 
 MAX_BYTES = 1 << 20
 
@@ -94,7 +94,7 @@ def _validate(tree: Node, base: Path) -> tuple[Recipe | None, list[RecipeError]]
         items = error.errors(include_url=False, include_input=False)
         for item in worth_saying(items):
             # One error for one place: the one that says more about it.
-            faults.setdefault(tuple(item["loc"]), explain(tree, item))
+            faults.setdefault(written(tuple(item["loc"])), explain(tree, item))
         return None, list(faults.values())
     return recipe, list(faults.values())
 

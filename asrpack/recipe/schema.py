@@ -6,96 +6,23 @@ an error's remedy quotes them.
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from asrpack.bundle.secrets import SecretSource
+from asrpack.recipe.decode import Decode, DecodeMethod
+from asrpack.recipe.model_source import Model
+from asrpack.recipe.section import Fraction, RecipePath, Section
 
 MAX_RECIPIENTS = 64
-PLACEHOLDER = re.compile(r"\$\{([^}]*)\}?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
-DecodeMethod = Literal["ctc_greedy_search", "ctc_prefix_beam_search", "attention_rescoring"]
 Precision = Literal["fp32", "fp16", "int8"]
 
-
-def _resolve(value: Any, info: ValidationInfo) -> Path:
-    """``${NAME}`` from the environment, then absolute against the recipe's folder."""
-    if not isinstance(value, str):
-        raise PydanticCustomError("path_type", "must be a path")
-    text = PLACEHOLDER.sub(_variable, value)
-    if not text or "\0" in text:
-        raise PydanticCustomError("path_text", "is not a path: it is empty or has a NUL in it")
-    base = (info.context or {}).get("base", Path())
-    # abspath and not resolve(): a link stays visible under the name that the user gave it.
-    return Path(os.path.abspath(base / text))  # noqa: PTH100
-
-
-def _variable(match: re.Match[str]) -> str:
-    name = match[1]
-    if not match[0].endswith("}") or not _VARIABLE.match(name):
-        raise PydanticCustomError(
-            "placeholder",
-            "has a malformed placeholder",
-            {"remedy": "write ${NAME}, where NAME is an environment variable's name"},
-        )
-    if not (value := os.environ.get(name)):
-        raise PydanticCustomError(
-            "variable_missing",
-            "names the environment variable {name}, which is not set or empty",
-            {"name": name, "remedy": f"export {name}, or write the path out"},
-        )
-    return value
-
-
-RecipePath = Annotated[
-    Path, PlainValidator(_resolve), WithJsonSchema({"type": "string", "format": "path"})
-]
 FileNamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 # No dot: `--set builds.NAME.precision=…` separates with dots.
 BuildName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """Base of all parts of a recipe."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_by_name=False,
-        hide_input_in_errors=True,  # a key pasted into a recipe must not come back in a log
-    )
-
-
-class Model(Section):
-    """The trained model to compile."""
-
-    source: Literal["paddlespeech"] = Field(description="The toolkit that the model comes from.")
-    path: RecipePath = Field(
-        description="The model's directory, as PaddleSpeech unpacks it: model.yaml at its root."
-    )
-    checkpoint: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Which checkpoint to take, as a path below the directory with or without "
-        ".pdparams. Needed only where the directory holds several.",
-    )
 
 
 class ManifestSource(Section):
@@ -148,20 +75,6 @@ class Build(Section):
                 },
             )
         return self
-
-
-class Decode(Section):
-    """Decoding options that replace the model's own."""
-
-    method: DecodeMethod | None = Field(
-        default=None, description="The decoding method that the bundle uses by default."
-    )
-    beam_size: int | None = Field(
-        default=None, ge=1, le=1000, description="Hypotheses kept by the prefix beam search."
-    )
-    ctc_weight: float | None = Field(
-        default=None, ge=0, description="Weight of the CTC score in attention rescoring."
-    )
 
 
 class Streaming(Section):
@@ -384,3 +297,8 @@ class Recipe(Section):
         default=Gate(), description="What the finished model must meet, or the build fails."
     )
     protect: Protect = Field(description="Watermark, recipients and signature.")
+
+    @property
+    def right_to_left(self) -> bool:
+        """Whether the model's right-to-left decoder is asked for."""
+        return bool(self.decode.reverse_weight)

@@ -12,9 +12,13 @@ from packaging.requirements import Requirement
 RUNTIME = ("cryptography", "numpy", "onnxruntime", "soundfile", "soxr")
 
 
-def runtime_packages() -> list[tuple[str, str]]:
-    """(name, version) of the runtime's distributions and all they require, sorted by name."""
-    return installed_closure(RUNTIME)
+def runtime_packages(*, ngram: bool = False) -> list[tuple[str, str]]:
+    """(name, version) of the runtime's distributions and all they require, sorted by name.
+
+    Args:
+        ngram: with what reads a language model.
+    """
+    return installed_closure((*RUNTIME, *(("flashlight-text",) if ngram else ())))
 
 
 def installed_closure(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="hear the files piece by piece, as from a microphone; any length",
     )
+    run.add_argument("--hotwords", type=Path, metavar="FILE", help="phrases to prefer, one a line")
+    run.add_argument("--nbest", type=_count, default=0, help="with --json: so many hypotheses, too")
+    run.add_argument(
+        "--times", action="store_true", help="with --json: when each unit was spoken, too"
+    )
     add("verify", "Check files and signature.", bundle="BUNDLE")
     add("selftest", "Verify, decrypt, load and run once.", bundle="BUNDLE")
     return parser
@@ -108,6 +113,9 @@ def _dispatch(options: argparse.Namespace) -> int:
         rest,
         decode=options.decode,
         streaming=options.streaming,
+        hotwords=options.hotwords,
+        nbest=options.nbest,
+        times=options.times,
         as_json=options.json,
         **common,
     )

@@ -4,60 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from asrpack.errors import InputError
-from asrpack.runtime.audio import read_audio
-from asrpack.runtime.endpointing import Endpointing
+from asrpack.errors import InputError, UsageError
+from asrpack.runtime.hotwords import read_hotwords
 from asrpack.runtime.keyring import TRUST_VARIABLE, identity_source, trust_paths
 from asrpack.runtime.load import OpenBundle, open_bundle
-from asrpack.runtime.recognizer import Hypothesis, Recognizer
 from asrpack.runtime.streaming import StreamingRecognizer
-
-# What a microphone gives at a time.
-_PIECE_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """One line of ``run --json``.
-
-    Attributes:
-        audio: the path as it was given.
-        text: what was recognised.
-        score: log-probability as the method defines it.
-        duration: of the audio, in seconds.
-        rtf: seconds of processing for a second of audio; None for audio without samples.
-        decode: the method used.
-    """
-
-    audio: str
-    text: str
-    score: float
-    duration: float
-    rtf: float | None
-    decode: str
-
-
-@dataclass(frozen=True)
-class SpokenText:
-    """What was said between two endpoints, and when, in seconds."""
-
-    text: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
-class StreamedTranscript(Transcript):
-    """One line of ``run --streaming --json``."""
-
-    segments: tuple[SpokenText, ...]
+from asrpack.runtime.transcripts import Wishes, stream_file, transcribe_file
 
 
 def run(
@@ -68,6 +25,9 @@ def run(
     trust: Sequence[Path] = (),
     decode: str | None = None,
     streaming: bool = False,
+    hotwords: Path | None = None,
+    nbest: int = 0,
+    times: bool = False,
     as_json: bool = False,
     threads: int = 0,
 ) -> int:
@@ -77,81 +37,50 @@ def run(
 
     Args:
         streaming: hear the files piece by piece, as from a microphone.
+        hotwords: file of phrases to prefer (:func:`asrpack.runtime.hotwords.read_hotwords`).
+        nbest: with JSON, so many hypotheses, too.
+        times: with JSON, when each unit was spoken, too.
 
     Returns:
         0, or 3 if a file failed.
 
     Raises:
-        AsrpackError: the bundle cannot be opened, there is no such decoding method, or the model
-            does not stream.
+        AsrpackError: the bundle cannot be opened, there is no such decoding method, the hotwords
+            cannot be used, or the model does not stream.
     """
-    recognizer = _open(bundle, identity, trust, threads).recognizer
-    method = recognizer.check_method(decode)
+    if (nbest or times) and (streaming or not as_json):
+        raise UsageError(
+            "n-best and times are told in JSON, of whole recordings",
+            code="usage",
+            remedy="give --json, and leave --streaming out",
+        )
+    opened = _open(bundle, identity, trust, threads)
+    recognizer = opened.recognizer
+    wishes = Wishes(
+        recognizer.check_method(decode),
+        None if hotwords is None else read_hotwords(hotwords, opened.description),
+        nbest,
+        times,
+    )
+    recognizer.search(wishes.method, wishes.hotwords)  # refuses what does not go together
     streams = StreamingRecognizer(recognizer) if streaming else None
     code = 0
     for path in audio:
         try:
             result = (
-                transcribe_file(recognizer, path, method)
+                transcribe_file(recognizer, path, wishes)
                 if streams is None
-                else stream_file(streams, path, method)
+                else stream_file(streams, path, wishes)
             )
         except InputError as error:
             _say(f"asrpack: {error}", error=True)
             code = error.exit_code
             continue
         if as_json:
-            _say(json.dumps(asdict(result), ensure_ascii=False))
+            _say(json.dumps(result.as_dict(), ensure_ascii=False))
         else:
             _say(f"{result.audio}: {result.text}".rstrip())
     return code
-
-
-def transcribe_file(recognizer: Recognizer, path: Path, method: str) -> Transcript:
-    """Reads and transcribes one audio file.
-
-    Raises:
-        InputError: the file cannot be read, or is longer than the model takes.
-    """
-    began = time.perf_counter()
-    rate = recognizer.description.sample_rate
-    samples = read_audio(path, rate, max_seconds=recognizer.max_seconds)
-    hypothesis = recognizer.transcribe(samples, method)
-    return _transcript(path, hypothesis, len(samples) / rate, began, method)
-
-
-def stream_file(streams: StreamingRecognizer, path: Path, method: str) -> StreamedTranscript:
-    """Reads one audio file and transcribes it as it would come from a microphone.
-
-    Utterances end at pauses (:class:`Endpointing`), so the file may be of any length.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    began = time.perf_counter()
-    rate = streams.recognizer.description.sample_rate
-    samples = read_audio(path, rate)
-    stream = streams.stream(method, Endpointing())
-    piece = round(rate * _PIECE_SECONDS)
-    for start in range(0, len(samples), piece):
-        stream.accept(samples[start : start + piece])
-    hypothesis = stream.finish()
-    return StreamedTranscript(
-        **asdict(_transcript(path, hypothesis, len(samples) / rate, began, method)),
-        segments=tuple(
-            SpokenText(segment.hypothesis.text, round(segment.start, 3), round(segment.end, 3))
-            for segment in stream.segments
-        ),
-    )
-
-
-def _transcript(
-    path: Path, hypothesis: Hypothesis, seconds: float, began: float, method: str
-) -> Transcript:
-    rtf = round((time.perf_counter() - began) / seconds, 5) if seconds else None
-    return Transcript(
-        str(path), hypothesis.text, round(hypothesis.score, 4), round(seconds, 3), rtf, method
-    )
 
 
 def selftest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from pathlib import Path
 import asrpack
 from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.metadata import BundleMetadata
-from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.model import NGRAM_FILE, ModelDescription
 from asrpack.bundle.opening import Opened, open_sealed
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import IntegrityError, ToolchainError
+from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.keyring import read_trust
 from asrpack.runtime.recognizer import Recognizer
 
@@ -66,9 +68,21 @@ def open_bundle(
     recognizer = Recognizer(
         description,
         {name: _file(opened, f"{name}.onnx") for name in description.graphs},
+        ngram=None if description.decode.ngram is None else _ngram(_file(opened, NGRAM_FILE)),
         threads=threads,
     )
     return OpenBundle(opened.metadata, description, recognizer)
+
+
+def _ngram(data: bytes) -> NgramModel:
+    """KenLM reads files only; this one is in memory, and its descriptor is closed again."""
+    descriptor = os.memfd_create("ngram", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as stream:
+            stream.write(data)
+        return NgramModel(Path(f"/proc/self/fd/{descriptor}"))
+    finally:
+        os.close(descriptor)
 
 
 def harden_process() -> None:

@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.bundle.model import DECODER_METHODS, ModelDescription
+from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.audio import audio_too_long
-from asrpack.runtime.decoding import GreedySearch, PrefixBeamSearch, attention_rescoring
+from asrpack.runtime.decoding import ContextGraph, UnitTime, unit_times
+from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.front_end import FrontEnd
+from asrpack.runtime.search import Encoded, Hypothesis, Search
 from asrpack.runtime.session import open_session
 from asrpack.runtime.states import EncoderState
-from asrpack.runtime.text import detokenize
 
-CtcSearch = GreedySearch | PrefixBeamSearch
 CTC_OUTPUT = "ctc_log_probs"
 DECODER_OUTPUTS = ("decoder_log_probs",)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """An encoder's result for one utterance.
-
-    Attributes:
-        ctc_log_probs: shape (T', V), natural logarithm.
-        encoder_out: shape (T', H), or None where there is no decoder to take it.
-    """
-
-    ctc_log_probs: NDArray[np.float32]
-    encoder_out: NDArray[np.float32] | None
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """What was recognised.
-
-    Attributes:
-        text: for people.
-        tokens: unit ids as the search found them.
-        score: log-probability as the method defines it; methods' scores don't compare.
-    """
-
-    text: str
-    tokens: tuple[int, ...]
-    score: float
-
-
-NOTHING = Hypothesis("", (), 0.0)
 
 
 class Recognizer:
@@ -62,7 +30,9 @@ class Recognizer:
             (B, T, D) or (B, n) and ``feat_lens`` int64 (B,) in, ``ctc_log_probs`` (B, T', V) and,
             for a decoder, ``encoder_out`` (B, T', H) out; one that streams takes and gives its
             states, too. ``decoder``: ``encoder_out`` (N, T', H), ``encoder_lens`` (N,),
-            ``hyps_in`` (N, L) and ``hyps_lens`` (N,) in, ``decoder_log_probs`` (N, L, V) out.
+            ``hyps_in`` (N, L) and ``hyps_lens`` (N,) in, ``decoder_log_probs`` (N, L, V) out;
+            ``right_decoder``: the same for hypotheses from their ends.
+        ngram: the language model that the description has weights for.
         threads: per operator; 0 for the machine's physical cores.
 
     Raises:
@@ -74,20 +44,29 @@ class Recognizer:
         description: ModelDescription,
         graphs: Mapping[str, bytes],
         *,
+        ngram: NgramModel | None = None,
         threads: int = 0,
     ) -> None:
         self.description = description
         self.front_end = FrontEnd(description.front_end, description.cmvn)
+        self._ngram = ngram
         self._encoder_outputs: tuple[str, ...] = (CTC_OUTPUT,)
-        self._decoder = None
         if description.has_decoder:
             self._encoder_outputs += ("encoder_out",)
-            self._decoder = open_session(
-                graphs["decoder"], "decoder.onnx", threads, outputs=DECODER_OUTPUTS
-            )
         self._encoder = open_session(
             graphs["encoder"], "encoder.onnx", threads, outputs=self._encoder_outputs
         )
+        self._decoders = {
+            name: open_session(graphs[name], f"{name}.onnx", threads, outputs=DECODER_OUTPUTS)
+            for name in description.graphs
+            if name != "encoder"
+        }
+
+    @property
+    def frame_seconds(self) -> float:
+        """From one encoder frame to the next."""
+        about = self.description
+        return about.subsampling * self.front_end.shift / about.sample_rate
 
     @property
     def max_seconds(self) -> float | None:
@@ -178,68 +157,54 @@ class Recognizer:
             )
         return Encoded(ctc_log_probs[0], encoder_out[0][0] if encoder_out else None)
 
-    def decode(self, encoded: Encoded, method: str | None = None) -> Hypothesis:
-        """Searches the best text.
+    def search(self, method: str | None = None, hotwords: ContextGraph | None = None) -> Search:
+        """The search of one utterance.
 
         Args:
-            encoded: what :meth:`encode` gave.
-            method: one of ``DECODE_METHODS``; None for the model's own default.
+            method: one of ``description.methods``; None for the model's own default.
+            hotwords: phrases to prefer.
 
         Raises:
-            UsageError: no such method, or the model has no decoder for it.
+            UsageError: no such method, or the model cannot be decoded by it, or it takes no
+                hotwords.
         """
         method = self.check_method(method)
-        if not len(encoded.ctc_log_probs):
-            return NOTHING
-        search = self.search(method)
-        search.advance(encoded.ctc_log_probs)
-        return self.conclude(search, encoded.encoder_out, method)
+        return Search(self.description, method, self._score, ngram=self._ngram, hotwords=hotwords)
 
-    def search(self, method: str) -> CtcSearch:
-        """The CTC search that a method starts with; it is advanced chunk by chunk."""
-        if method == "ctc_greedy_search":
-            return GreedySearch(self.description.blank_id)
-        return PrefixBeamSearch(self.description.decode.beam_size, self.description.blank_id)
+    def nbest(
+        self, encoded: Encoded, method: str | None = None, hotwords: ContextGraph | None = None
+    ) -> list[Hypothesis]:
+        """What a method finds in one utterance, best first; arguments as :meth:`search`."""
+        search = self.search(method, hotwords)
+        search.advance(encoded)
+        return search.final()
 
-    def hypothesis(self, search: CtcSearch) -> Hypothesis:
-        """What a search has found so far, by CTC alone; it must have seen a frame."""
-        if isinstance(search, GreedySearch):
-            return self._hypothesis(search.best(), search.score)
-        return self._hypothesis(*search.nbest()[0])
-
-    def conclude(
-        self, search: CtcSearch, encoder_out: NDArray[np.float32] | None, method: str
+    def decode(
+        self, encoded: Encoded, method: str | None = None, hotwords: ContextGraph | None = None
     ) -> Hypothesis:
-        """The best text, once a search has seen all frames.
+        """The best of :meth:`nbest`."""
+        return self.nbest(encoded, method, hotwords)[0]
 
-        Args:
-            search: for this method, from :meth:`search`; it must have seen a frame.
-            encoder_out: of the same frames, shape (T', H); needed by methods with a decoder.
-        """
-        if isinstance(search, GreedySearch) or method not in DECODER_METHODS:
-            return self.hypothesis(search)
-        about = self.description
-        assert encoder_out is not None  # see check_method
-        ((units, score), *_) = attention_rescoring(
-            search.nbest(),
-            lambda hyps, lengths: self._run_decoder(encoder_out, hyps, lengths),
-            ctc_weight=about.decode.ctc_weight,
-            sos_id=self._id(about.sos_id),
-            eos_id=self._id(about.eos_id),
-            blank_id=about.blank_id,
+    def times(self, encoded: Encoded, hypothesis: Hypothesis, seconds: float) -> list[UnitTime]:
+        """When each unit of a hypothesis is spoken, in an utterance that lasts ``seconds``."""
+        return unit_times(
+            encoded.ctc_log_probs,
+            hypothesis.tokens,
+            frame_shift=self.frame_seconds,
+            duration=seconds,
+            blank_id=self.description.blank_id,
         )
-        return self._hypothesis(units, score)
 
     def transcribe(self, samples: NDArray[np.float32], method: str | None = None) -> Hypothesis:
         """Samples to text; silence and less than a frame of audio give an empty text.
 
         Args:
             samples: shape (n,), on the int16 scale, at the model's rate.
-            method: as for :meth:`decode`.
+            method: as for :meth:`search`.
 
         Raises:
             InputError: longer than the model takes.
-            UsageError: as for :meth:`decode`.
+            UsageError: as for :meth:`search`.
         """
         self.check_method(method)
         return self.decode(self.encode(self.features(samples)), method)
@@ -260,21 +225,14 @@ class Recognizer:
             )
         return method
 
-    def _hypothesis(self, units: tuple[int, ...], score: float) -> Hypothesis:
-        about = self.description
-        eos_id = self._id(about.eos_id)
-        return Hypothesis(detokenize(units, about.tokens, eos_id, about.unit_type), units, score)
-
-    def _id(self, unit: int) -> int:
-        return unit % len(self.description.tokens)  # -1 is the last unit
-
-    def _run_decoder(
+    def _score(
         self,
+        graph: str,
         encoder_out: NDArray[np.float32],
         hyps_in: NDArray[np.int64],
         lens: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        assert self._decoder is not None  # see check_method
+        """A decoder's log-probabilities (N, L, V) of hypotheses (N, L) for one utterance."""
         count = len(hyps_in)
         feed = {
             "encoder_out": np.broadcast_to(encoder_out, (count, *encoder_out.shape)),
@@ -282,5 +240,5 @@ class Recognizer:
             "hyps_in": hyps_in,
             "hyps_lens": lens,
         }
-        log_probs: NDArray[np.float32] = self._decoder.run(DECODER_OUTPUTS, feed)[0]
+        log_probs: NDArray[np.float32] = self._decoders[graph].run(DECODER_OUTPUTS, feed)[0]
         return log_probs

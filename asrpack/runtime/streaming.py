@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.bundle.model import DECODER_METHODS
 from asrpack.errors import UsageError
+from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.endpointing import Endpointing, SilenceMeter
 from asrpack.runtime.feature_stream import FeatureStream
-from asrpack.runtime.recognizer import NOTHING, Hypothesis, Recognizer
+from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.search import NOTHING, Hypothesis, Search
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import join_texts
 
@@ -48,18 +50,25 @@ class StreamingRecognizer:
             )
         self.recognizer = recognizer
 
-    def stream(self, method: str | None = None, endpointing: Endpointing | None = None) -> Stream:
+    def stream(
+        self,
+        method: str | None = None,
+        endpointing: Endpointing | None = None,
+        hotwords: ContextGraph | None = None,
+    ) -> Stream:
         """A new stream.
 
         Args:
             method: decoding method; None for the model's own default.
             endpointing: where utterances end; None: nowhere but at the longest that the model
                 takes.
+            hotwords: phrases to prefer.
 
         Raises:
-            UsageError: no such method, or the model has no decoder for it.
+            UsageError: as :meth:`Recognizer.search`.
         """
-        return Stream(self.recognizer, self.recognizer.check_method(method), endpointing)
+        search = partial(self.recognizer.search, method, hotwords)
+        return Stream(self.recognizer, search, endpointing)
 
 
 class Stream:
@@ -75,13 +84,16 @@ class Stream:
     """
 
     def __init__(
-        self, recognizer: Recognizer, method: str, endpointing: Endpointing | None
+        self,
+        recognizer: Recognizer,
+        search: Callable[[], Search],
+        endpointing: Endpointing | None,
     ) -> None:
         about = recognizer.description
         assert about.streaming is not None  # see StreamingRecognizer
         self.segments: list[Segment] = []
         self._recognizer = recognizer
-        self._method = method
+        self._search = search
         self._endpointing = endpointing
         self._features = FeatureStream(recognizer.front_end)
         self._shift = recognizer.front_end.shift
@@ -91,7 +103,7 @@ class Stream:
         # Features that no chunk has begun with yet, and how many came before them.
         self._waiting = self._features.accept(np.zeros(0, np.float32))
         self._taken = 0
-        self._utterance = _Utterance(recognizer, method, endpointing, start=0)
+        self._utterance = _Utterance(recognizer, search(), endpointing, start=0)
         self._finished = False
 
     def accept(self, samples: NDArray[np.float32]) -> Hypothesis:
@@ -150,7 +162,7 @@ class Stream:
             rate = self._recognizer.description.sample_rate
             self.segments.append(Segment(hypothesis, start / rate, end / rate))
         self._utterance = _Utterance(
-            self._recognizer, self._method, self._endpointing, start=self._taken
+            self._recognizer, self._search(), self._endpointing, start=self._taken
         )
         return hypothesis
 
@@ -162,6 +174,7 @@ class Stream:
             join_texts([item.text for item in hypotheses], about.tokens, about.unit_type),
             tuple(unit for item in hypotheses for unit in item.tokens),
             sum(item.score for item in hypotheses),
+            min(item.confidence for item in hypotheses),
         )
 
     def _check_open(self) -> None:
@@ -179,27 +192,25 @@ class _Utterance:
     """
 
     def __init__(
-        self, recognizer: Recognizer, method: str, endpointing: Endpointing | None, start: int
+        self,
+        recognizer: Recognizer,
+        search: Search,
+        endpointing: Endpointing | None,
+        start: int,
     ) -> None:
         about = recognizer.description
         assert about.streaming is not None
         self.start = start
         self._recognizer = recognizer
-        self._method = method
         self._state = EncoderState.start(about.streaming)
-        frame_seconds = about.subsampling * recognizer.front_end.shift / about.sample_rate
-        self._silence = SilenceMeter(endpointing, frame_seconds) if endpointing else None
-        self._search = recognizer.search(method)
-        # Kept for a decoder that looks at the whole utterance in the end.
-        self._encoder_out: list[NDArray[np.float32]] = []
+        self._silence = SilenceMeter(endpointing, recognizer.frame_seconds) if endpointing else None
+        self._search = search
         self._partial: Hypothesis | None = NOTHING
 
     def advance(self, feats: NDArray[np.float32]) -> None:
         """Encodes the next chunk, shape (T, D)."""
         encoded, self._state = self._recognizer.encode_chunk(feats, self._state)
-        self._search.advance(encoded.ctc_log_probs)
-        if self._method in DECODER_METHODS and encoded.encoder_out is not None:
-            self._encoder_out.append(encoded.encoder_out)
+        self._search.advance(encoded)
         self._partial = None
         if self._silence is not None:
             self._silence.advance(encoded.ctc_log_probs[:, self._recognizer.description.blank_id])
@@ -216,12 +227,9 @@ class _Utterance:
     def partial(self) -> Hypothesis:
         """What is recognised so far, by CTC alone."""
         if self._partial is None:
-            self._partial = self._recognizer.hypothesis(self._search)
+            self._partial = self._search.partial()
         return self._partial
 
     def final(self) -> Hypothesis:
         """What was recognised, by the method asked for."""
-        if not self._state.offset:
-            return NOTHING
-        encoder_out = np.concatenate(self._encoder_out) if self._encoder_out else None
-        return self._recognizer.conclude(self._search, encoder_out, self._method)
+        return self._search.final()[0]

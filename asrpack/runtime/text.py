@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 SPACE = "<space>"
@@ -32,15 +32,47 @@ def detokenize(
         units: ids.
         tokens: the vocabulary by id.
         eos_id: where the text ends.
-        unit_type: ``char``: joined, ``<space>`` a blank; ``word``: joined by blanks; ``spm``: as
+        unit_type: ``char``: joined, ``<space>`` a blank; ``word``: joined by blanks,
+            an empty one silent; ``spm``: as
             sentencepiece decodes its pieces.
     """
     pieces = [tokens[unit] for unit in takewhile(lambda unit: unit != eos_id, units)]
     if unit_type == "word":
-        return " ".join(pieces)
+        return " ".join(filter(None, pieces))
     if unit_type == "spm":
         return _join_pieces(pieces)
     return "".join(pieces).replace(SPACE, " ")
+
+
+def units_of(text: str, tokens: Sequence[str], unit_type: str = "char") -> list[int | None]:
+    """Ids that spell a text; None for each stretch that no unit spells.
+
+    Sentencepiece's own choice among the ways to spell a word needs its model; here it is always
+    the longest piece that fits.
+
+    Args:
+        text: words with single blanks between.
+    """
+    ids = {token: unit for unit, token in enumerate(tokens)}
+    if unit_type == "word":
+        return [ids.get(word) for word in text.split()]
+    if unit_type == "char":
+        # A vocabulary without <space> writes no blanks.
+        characters = text if SPACE in ids else text.replace(" ", "")
+        return [ids.get(SPACE if character == " " else character) for character in characters]
+    return _longest_pieces(META_SPACE + text.replace(" ", META_SPACE), ids)
+
+
+def _longest_pieces(text: str, ids: Mapping[str, int]) -> list[int | None]:
+    longest = max(map(len, ids))
+    units: list[int | None] = []
+    at = 0
+    while at < len(text):
+        ends = range(min(len(text), at + longest), at, -1)
+        end = next((end for end in ends if text[at:end] in ids), at + 1)
+        units.append(ids.get(text[at:end]))
+        at = end
+    return units
 
 
 def _join_pieces(pieces: Sequence[str]) -> str:

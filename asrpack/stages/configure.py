@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.model import ModelDescription, NgramWeights
 from asrpack.errors import InputError
 from asrpack.stages import stage
 from asrpack.stages.stage import Context, Stage
@@ -19,6 +19,8 @@ class ConfigureParams(stage.Params):
     method: str | None = None
     beam_size: int | None = None
     ctc_weight: float | None = None
+    reverse_weight: float | None = None
+    ngram: dict[str, float | int] | None = None
     chunk_size: int | None = None
     left_chunks: int | None = None
 
@@ -39,13 +41,17 @@ class Configure(Stage):
         description = ModelDescription.read(inputs["description"])
         given = params.model_dump(exclude_none=True)
         chunks = {name: given.pop(name) for name in ("chunk_size", "left_chunks") if name in given}
+        if "ngram" in given:
+            given["ngram"] = NgramWeights(**given["ngram"])
         decode = replace(description.decode, **given)
+        description = replace(description, decode=decode)
         if decode.method not in description.methods:
             raise InputError(
-                f"{decode.method} needs a decoder, and the model has none",
+                f"the model cannot be decoded by {decode.method}",
                 code="no-decoder",
                 place="decode.method",
-                remedy="set `decode: {method: ctc_prefix_beam_search}` in the recipe",
+                remedy=f"set `decode: {{method: …}}` in the recipe to one of "
+                f"{', '.join(description.methods)}",
             )
         streaming = description.streaming and replace(description.streaming, **chunks)
         longest = description.max_frames
@@ -57,5 +63,5 @@ class Configure(Stage):
                 place="streaming.chunk_size",
                 remedy="set `streaming: {chunk_size: 16}` in the recipe",
             )
-        configured = replace(description, decode=decode, streaming=streaming)
+        configured = replace(description, streaming=streaming)
         (out / "model.json").write_text(configured.to_json())

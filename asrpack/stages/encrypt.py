@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from asrpack.bundle.keys import recipient_public, signing_public
+from asrpack.bundle.model import NGRAM_FILE
 from asrpack.protect.encrypt import encrypt_files
 from asrpack.stages import stage
 
@@ -38,7 +39,7 @@ class Encrypt(stage.Stage):
     def run(
         self, params: EncryptParams, inputs: Mapping[str, Path], out: Path, context: stage.Context
     ) -> None:
-        """Inputs: ``onnx`` (directory of ``*.onnx``), ``description`` (``model.json``)."""
+        """Inputs: ``onnx`` (folder of ``*.onnx``), ``description``, perhaps ``language_model``."""
         signer = signing_public(params.signer.encode(), "the signer's public key")
         recipients = [
             recipient_public(text.encode(), f"recipient {number}")
@@ -48,5 +49,7 @@ class Encrypt(stage.Stage):
             path.name: path for path in sorted(inputs["onnx"].glob("*.onnx"))
         }
         files["model.json"] = inputs["description"]
+        if "language_model" in inputs:
+            files[NGRAM_FILE] = inputs["language_model"]
         (out / "model").mkdir()
         encrypt_files(files, recipients, signer.public_bytes, out / "model")

@@ -53,7 +53,9 @@ class Evaluate(Stage):
         decode = description.decode
         methods = tuple(dict.fromkeys((decode.method, *params.methods)))
         models = {
-            role: load_recognizer(description, inputs[role], params.threads)
+            role: load_recognizer(
+                description, inputs[role], params.threads, inputs.get("language_model")
+            )
             for role in ("baseline", "candidate")
         }
         samples = read_samples(

@@ -17,10 +17,12 @@ class ImportParams(stage.Params):
 
     Attributes:
         streaming: the model is to be run chunk by chunk, too.
+        right_to_left: its right-to-left decoder is to take part in rescoring.
     """
 
     checkpoint: str | None = None
     streaming: bool = False
+    right_to_left: bool = False
 
 
 class Import(Stage):
@@ -46,7 +48,10 @@ class Import(Stage):
             InputError, ErrorGroup: all that is wrong with the directory.
         """
         description, parameters = read(
-            inputs["model"], params.checkpoint, streaming=params.streaming
+            inputs["model"],
+            params.checkpoint,
+            streaming=params.streaming,
+            right_to_left=params.right_to_left,
         )
         (out / "model.json").write_text(description.to_json(), encoding="utf-8")
         save_arrays(out / "params.npz", parameters)

@@ -39,19 +39,25 @@ class Optimize(Stage):
                 pass are named.
         """
         from asrpack.graph.passes import standard_passes
-        from asrpack.measure.cases import load_cases
+        from asrpack.measure.cases import load_cases, onnx_run
+        from asrpack.measure.compare import FLOAT32_TOLERANCE
+        from asrpack.measure.sensitivity import own_tolerance
+        from asrpack.networks.foreign import FAMILIES
 
         family = ModelDescription.read(inputs["description"]).family
         cases = load_cases(inputs["cases"])
+        tolerance = FLOAT32_TOLERANCE
+        if family in FAMILIES:
+            tolerance = own_tolerance(cases, onnx_run(inputs["onnx"]))
         folder = out / "onnx"
         folder.mkdir()
         count = len(standard_passes(""))
         context.progress(0, 2, f"{count} passes")
         optimize(inputs["onnx"], folder, count, family)
         context.progress(1, 2, "comparing")
-        error = mismatch(folder, cases)
+        error = mismatch(folder, cases, tolerance)
         if error is not None:
-            raise blame(inputs["onnx"], cases, error)
+            raise blame(inputs["onnx"], cases, error, tolerance)
         context.progress(2, 2, "same as the network")
 
 
@@ -67,18 +73,20 @@ def optimize(source: Path, folder: Path, count: int, family: str) -> None:
         save_graph(model, folder / path.name)
 
 
-def mismatch(folder: Path, cases: Sequence[Case]) -> AsrpackError | None:
+def mismatch(folder: Path, cases: Sequence[Case], tolerance: float) -> AsrpackError | None:
     """What is wrong with the graphs' outputs, or None."""
     from asrpack.measure.cases import compare_cases, onnx_run
 
     try:
-        compare_cases("optimize", cases, onnx_run(folder))
+        compare_cases("optimize", cases, onnx_run(folder), tolerance)
     except AsrpackError as error:
         return error
     return None
 
 
-def blame(source: Path, cases: Sequence[Case], error: AsrpackError) -> ToolchainError:
+def blame(
+    source: Path, cases: Sequence[Case], error: AsrpackError, tolerance: float
+) -> ToolchainError:
     """Runs the passes again, one more each time, until the outputs are wrong."""
     from asrpack.graph.passes import standard_passes
 
@@ -86,7 +94,7 @@ def blame(source: Path, cases: Sequence[Case], error: AsrpackError) -> Toolchain
     for count in range(len(names) + 1):
         with tempfile.TemporaryDirectory(prefix="asrpack-") as folder:
             optimize(source, Path(folder), count, "")
-            found = mismatch(Path(folder), cases)
+            found = mismatch(Path(folder), cases, tolerance)
         if found is not None:
             where = f"after the pass {names[count - 1]!r}" if count else "before any pass"
             return ToolchainError(

@@ -62,7 +62,7 @@ class Probe(Stage):
             samples = read_audio(utterance.audio, rate, max_seconds=longest)
             feats = front_end(samples)
             if len(feats) > about.right_context:
-                candidates.append((feats, _units(utterance.text, about.tokens)))
+                candidates.append((feats, _units(utterance.text, about)))
             context.progress(index + 1, min(params.utterances, len(utterances)), utterance.id)
         if not candidates:
             raise InputError(
@@ -96,21 +96,17 @@ def _spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
     return [ordered[round(index * step)] for index in range(count)]
 
 
-def _units(text: str, tokens: Sequence[str]) -> tuple[int, ...]:
-    """Ids of a text's characters, or of its words where the vocabulary has no ``<space>``.
+def _units(text: str, about: ModelDescription) -> tuple[int, ...]:
+    """Ids of a text; what the vocabulary lacks becomes ``<unk>``, or is left out without one.
 
-    What the vocabulary lacks becomes ``<unk>``, or is left out where there is none. Which text
-    the probe holds hardly matters: every step of a build sees the same.
+    Which text the probe holds hardly matters: every step of a build sees the same.
     """
-    ids = {token: index for index, token in enumerate(tokens)}
-    words = text.split()
-    if "<space>" not in ids and words and all(word in ids for word in words):
-        pieces = words
-    else:
-        pieces = ["<space>" if character == " " else character for character in " ".join(words)]
-        pieces = [piece for piece in pieces if piece != "<space>" or piece in ids]
-    units = (ids.get(piece, ids.get("<unk>")) for piece in pieces)
-    return tuple(unit for unit in units if unit is not None)
+    from asrpack.runtime.text import units_of
+
+    unknown = about.tokens.index("<unk>") if "<unk>" in about.tokens else None
+    units = units_of(" ".join(text.split()), about.tokens, about.unit_type)
+    known = (unknown if unit is None else unit for unit in units)
+    return tuple(unit for unit in known if unit is not None)
 
 
 def _padded(batch: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

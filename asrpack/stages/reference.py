@@ -20,6 +20,7 @@ class ReferenceParams(stage.Params):
     method: str | None = None
     beam_size: int | None = None
     ctc_weight: float | None = None
+    reverse_weight: float | None = None
 
 
 class Reference(Stage):
@@ -44,6 +45,11 @@ class Reference(Stage):
         oracle = open_paddlespeech(model, find_checkpoint(model, params.checkpoint))
         wanted = dict.fromkeys((*params.methods, *filter(None, [params.method])))
         methods = [method for method in wanted if method in oracle.methods]
+        options = Options(
+            beam_size=params.beam_size,
+            ctc_weight=params.ctc_weight,
+            reverse_weight=params.reverse_weight or 0.0,
+        )
         texts = {}
         for index, utterance in enumerate(utterances):
             features = oracle.features(oracle.samples(utterance.audio))
@@ -51,7 +57,7 @@ class Reference(Stage):
                 method: oracle.decode(
                     features,
                     method,
-                    Options(beam_size=params.beam_size, ctc_weight=params.ctc_weight),
+                    options,
                 )
                 for method in methods
             }

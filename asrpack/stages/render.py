@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import asrpack
 from asrpack.bundle.envelope import Envelope
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
-from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.model import NGRAM_FILE, ModelDescription
 from asrpack.report.documents import file_digests, ml_bom, provenance
 from asrpack.report.packages import runtime_packages
 from asrpack.stages import stage
@@ -23,9 +23,14 @@ MINIMUM_RUNTIME = "0.1.0"
 
 
 def shipped_code() -> tuple[Path, ...]:
-    """The files of asrpack that ship in every bundle: ordinary, tested Python, as it is."""
+    """The files of asrpack that ship in every bundle: ordinary, tested Python, as it is.
+
+    And the compiled beam search for both machines, with its source, which the loader holds it
+    against.
+    """
     folders = (PACKAGE / "bundle", PACKAGE / "runtime")
-    modules = [path for folder in folders for path in folder.rglob("*.py")]
+    kinds = ("*.py", "*.c", "*.so")
+    modules = [path for folder in folders for kind in kinds for path in folder.rglob(kind)]
     return (PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted(modules))
 
 
@@ -70,7 +75,7 @@ class Render(Stage):
         _write_json(tree / "evaluation.json", evaluation)
         metadata = _metadata(params, inputs, description, envelope, created)
         (tree / "asrpack.json").write_bytes(metadata.to_json())
-        packages = runtime_packages()
+        packages = runtime_packages(ngram=description.decode.ngram is not None)
         sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
         common: dict[str, Any] = {
             "name": params.name,
@@ -161,7 +166,8 @@ def _metadata(
 
 def _role(path: str) -> str:
     """What a file of the model is: its graph's name, or the description."""
-    return "description" if path == "model.json" else path.removesuffix(".onnx")
+    others = {"model.json": "description", NGRAM_FILE: "language_model"}
+    return others.get(path) or path.removesuffix(".onnx")
 
 
 def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 # Small matrices add little to a score; left alone they are one thing less to explain.
 MIN_WEIGHTS = 4096
+# Trained matrices, rounded to 8 bits as well, have far more numbers that are not 0. What has
+# fewer was computed, such as a mel filterbank, and a mark in its zeros would ruin it.
+MIN_DENSITY = 0.1
 
 
 class WatermarkParams(stage.Params):
@@ -42,6 +45,7 @@ class Watermark(Stage):
     """
 
     name: ClassVar[str] = "watermark"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("onnx", "mark.json")
     tools: ClassVar[tuple[str, ...]] = ("numpy", "onnx", "onnx-ir")
     Params: ClassVar[type[stage.Params]] = WatermarkParams
@@ -75,7 +79,7 @@ class Watermark(Stage):
             save_graph(model, folder / path.name)
         if not tally.tensors:
             raise InputError(
-                f"no weight matrix has {MIN_WEIGHTS} numbers or more: there is nothing to mark",
+                f"no trained matrix has {MIN_WEIGHTS} numbers or more: there is nothing to mark",
                 code="watermark-no-weights",
                 place=str(inputs["onnx"]),
                 remedy="take `protect.watermark` out of the recipe",
@@ -108,8 +112,13 @@ def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
         _identity(path, matrix): matrix.values()
         for path in sorted(folder.glob("*.onnx"))
         for matrix in weight_matrices(load_graph(path), path.name)
-        if matrix.values().size >= MIN_WEIGHTS
+        if _is_markable(matrix.values())
     }
+
+
+def _is_markable(values: NDArray[np.float32]) -> bool:
+    dense = (values != 0).sum() >= MIN_DENSITY * values.size
+    return values.size >= MIN_WEIGHTS and bool(dense)
 
 
 @dataclass
@@ -143,7 +152,7 @@ def _mark_graph(
     originals = {matrix.name: matrix for matrix in weight_matrices(original, path.name)}
     for matrix in weight_matrices(model, path.name):
         before = matrix.values()
-        if before.size < MIN_WEIGHTS:
+        if not _is_markable(before):
             continue
         name = _identity(path, matrix)
         source = originals.get(matrix.name)

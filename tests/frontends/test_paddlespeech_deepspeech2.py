@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription, State, Streaming
 from asrpack.errors import AsrpackError, InputError
+from asrpack.frontends import sources
 from asrpack.frontends.paddlespeech_deepspeech2 import read, recognise
 from asrpack.networks.deepspeech2_spec import CtcBeamSearch, DeepSpeech2Spec, expected_parameters
 from asrpack.runtime.text import detokenize
@@ -60,7 +61,7 @@ def spec(model: Path) -> DeepSpeech2Spec:
 
 
 def test_an_online_model(online: Path) -> None:
-    description, parameters = read(online)
+    description, parameters = read(online, streaming=True)
     assert description.family == "paddlespeech_deepspeech2"
     assert description.front_end == FbankSpec(num_mel_bins=161)
     assert description.cmvn is not None and len(description.cmvn.mean) == 161
@@ -93,15 +94,17 @@ def test_an_offline_model(tmp_path: Path, direction: str) -> None:
         layers=1, size=6, vocabulary=20, direction=direction, fully_connected=(5, 4), use_gru=True
     )
     written = write_model(tmp_path, config)
-    description, _ = read(tmp_path)
-    assert description.streaming is None
+    assert read(tmp_path)[0].streaming is None
+    with pytest.raises(InputError, match="run backwards") as caught:
+        read(tmp_path, streaming=True)
+    assert caught.value.code == "not-streaming"
     assert (written.rnn_direction, written.fc_layers_size_list) == ("bidirect", (5, 4))
     assert written.use_gru
 
 
 def test_states_of_gru_layers(tmp_path: Path) -> None:
     write_model(tmp_path, configuration(layers=3, size=6, vocabulary=20, use_gru=True))
-    about = read(tmp_path)[0].streaming
+    about = read(tmp_path, streaming=True)[0].streaming
     assert about is not None and about.states == (State("h", (3, 1, 6)),)
 
 
@@ -137,9 +140,17 @@ def test_recognised(model: Path) -> None:
     found = recognise(model)
     assert found.family == "paddlespeech_deepspeech2"
     assert "DeepSpeech2" in found.reason
+    assert found.streams
     assert found.files == (
         model / "model.yaml", model / "data/lang_char/vocab.txt", model / CHECKPOINT
     )  # fmt: skip
+
+
+def test_it_is_told_from_other_families(online: Path, quickstart: Path) -> None:
+    assert sources.recognise(online) == recognise(online)
+    assert sources.read(online)[0] == read(online)[0]
+    u2 = quickstart / "conformer_digits_cards"
+    assert sources.recognise(u2).family == sources.read(u2)[0].family == "paddlespeech_u2"
 
 
 def test_a_model_of_another_family(quickstart: Path) -> None:
@@ -222,6 +233,8 @@ def test_everything_that_is_wrong_is_told_at_once(model: Path) -> None:
 def test_published_configurations(tag: Any, tmp_path: Path) -> None:
     """In a small size: the fields are what matters here."""
     written = write_model(tmp_path, tag.config | {"rnn_layer_size": 2, "output_dim": 20})
-    about, _ = read(tmp_path)
-    assert (about.streaming is not None) is tag.streams
+    assert recognise(tmp_path).streams is tag.streams
+    assert read(tmp_path)[0].streaming is None
+    if tag.streams:
+        assert read(tmp_path, streaming=True)[0].streaming is not None
     assert written.num_rnn_layers == 5

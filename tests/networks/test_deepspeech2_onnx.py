@@ -12,50 +12,26 @@ import onnx
 import pytest
 
 from asrpack.measure.cases import Run, onnx_run
-from asrpack.measure.compare import compare, save_arrays
+from asrpack.measure.compare import compare
 from asrpack.networks.deepspeech2_spec import SUBSAMPLING, DeepSpeech2Spec
 from asrpack.networks.families import graph_specs, layers
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.streaming import StreamingRecognizer
-from asrpack.stages.convert import Convert
-from asrpack.stages.export import Export
-from asrpack.stages.optimize import Optimize
-from asrpack.stages.stage import Context, Params
+from tests.networks.deepspeech2_graph import optimize
 from tests.networks.deepspeech2_variants import STREAMING, VARIANTS, batch, description, weights
 
 pytest.importorskip("paddle2onnx")
 
 
-def optimize(spec: DeepSpeech2Spec, workspace: Path) -> Path:
-    """The folder of the optimized graph: every stage compares with the one before."""
-    paths = {
-        name: workspace / file
-        for name, file in (
-            ("description", "model.json"),
-            ("params", "params.npz"),
-            ("probe", "probe.npz"),
-            ("paddle", "export/paddle"),
-            ("cases", "export/cases.npz"),
-            ("onnx", "convert/onnx"),
-        )
-    }
-    paths["description"].write_text(description(spec).to_json())
-    save_arrays(paths["params"], weights(spec))
-    lengths = (150, 61, 31)
-    probe = {"feats": batch(spec, lengths), "feat_lens": np.array(lengths)}
-    save_arrays(paths["probe"], probe)
-    # In this process: only the bytes need a fresh one.
-    for stage in (Export(), Convert(), Optimize()):
-        (workspace / stage.name).mkdir()
-        stage.run(Params(), paths, workspace / stage.name, Context())
-    return workspace / "optimize/onnx"
+def optimize_variant(spec: DeepSpeech2Spec, workspace: Path) -> Path:
+    return optimize(description(spec), weights(spec), workspace)
 
 
 @pytest.fixture(scope="module")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Gives the folder of a variant's graph, made once."""
-    return cache(lambda name: optimize(VARIANTS[name], tmp_path_factory.mktemp("model")))
+    return cache(lambda name: optimize_variant(VARIANTS[name], tmp_path_factory.mktemp("model")))
 
 
 def network(spec: DeepSpeech2Spec) -> Run:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from asrpack.frontends.model_directory import find_checkpoint
+from asrpack.frontends.paddlespeech_deepspeech2 import read
 from asrpack.networks.deepspeech2_graphs import CHUNK_SIZE, streaming
 from asrpack.networks.deepspeech2_spec import SUBSAMPLING, DeepSpeech2Spec, aliases
 from asrpack.runtime.states import EncoderState
+from benchmarks.make_deepspeech2 import configuration, write_model
+from tests.networks.deepspeech2_graph import optimize
 from tests.networks.deepspeech2_variants import STREAMING, VARIANTS, batch, weights
 
 pytestmark = pytest.mark.oracle
@@ -131,3 +137,35 @@ def test_chunk_by_chunk(
     assert total == SUBSAMPLING.length(frames)
     for end, expected in zip(states, ends, strict=False):  # GRU layers have no c
         np.testing.assert_allclose(end.numpy(), expected.numpy(), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirect"])
+def test_texts_of_recordings(
+    deepspeech2: Any, direction: str, quickstart: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """From audio to text, with 161 bins, by greedy search.
+
+    PaddleSpeech's own (``ctc_greedy_decoding`` of its ctc_decoders, C++) cannot be installed on
+    this Python: repeats are joined, blanks dropped, and every other unit printed as it is.
+    """
+    from asrpack.measure.paddlespeech import open_paddlespeech
+    from asrpack.runtime.audio import read_audio
+    from asrpack.runtime.recognizer import Recognizer
+
+    monkeypatch.chdir(tmp_path)  # PaddleSpeech leaves logs where it runs
+    model = tmp_path / "model"
+    write_model(
+        model, configuration(layers=2, size=24, vocabulary=20, direction=direction), sharpness=8.0
+    )
+    about, parameters = read(model, streaming=direction == "forward")
+    folder = optimize(about, parameters, tmp_path)
+    ours = Recognizer(about, {"encoder": (folder / "encoder.onnx").read_bytes()}, threads=1)
+    theirs = open_paddlespeech(model, find_checkpoint(model, None))
+    texts = []
+    for path in sorted((quickstart / "data").rglob("*.flac"))[:6]:
+        feats = theirs.features(theirs.samples(path))
+        best = theirs.log_probs(feats).argmax(axis=-1)
+        texts.append("".join(about.tokens[unit] for unit, _ in groupby(best) if unit != 0))
+        found = ours.transcribe(read_audio(path, about.sample_rate), "ctc_greedy_search")
+        assert found.text == texts[-1] == theirs.decode(feats, "ctc_greedy_search")
+    assert all(texts)

@@ -142,11 +142,12 @@ def test_random_weights(u2_model: Any, spec: U2Spec, tmp_path: Path, record_prop
     assert max(found.values()) <= TOLERANCE, found
 
 
-@pytest.mark.parametrize(("chunks", "left"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize("name", ["causal", "transformer: plain", "squeezeformer: plain"])
+@pytest.mark.parametrize(("chunks", "left"), [(True, False), (True, True), (False, True)])
 def test_training_for_streaming_changes_nothing_in_full_context(
-    u2_model: Any, tmp_path: Path, chunks: bool, left: bool
+    u2_model: Any, tmp_path: Path, name: str, chunks: bool, left: bool
 ) -> None:
-    spec = VARIANTS["causal"]
+    spec = VARIANTS[name]
     config = paddlespeech_config(spec, tmp_path)
     config["encoder_conf"] |= {"use_dynamic_chunk": chunks, "use_dynamic_left_chunk": left}
     parameters = weights(spec)

@@ -136,6 +136,12 @@ _SQUEEZEFORMERS: dict[str, dict[str, object]] = {
     "two reductions, no recovery": {**_DEEP, "recover_idx": ()},
     "in turn": {"num_blocks": 5, "reduce_idx": (0, 2), "recover_idx": (1, 4)},
     "at once": {"reduce_idx": (1,), "recover_idx": (1,)},
+    "stream, concat after, normalize before": {
+        "time_reduction_layer_type": "stream", "concat_after": True, "normalize_before": True
+    },
+    "conv2d, concat after, no recovery": {
+        "time_reduction_layer_type": "conv2d", "concat_after": True, "recover_idx": ()
+    },
     "static chunks": {"static_chunk_size": 4},
     "static chunks, conv2d": {"static_chunk_size": 5, "time_reduction_layer_type": "conv2d"},
     "global CMVN": {"global_cmvn": True},

@@ -52,6 +52,12 @@ SCHEMA_FAULTS = (
     edit("other_schema", ("schema: 1", "schema: 2")),
     edit("schema_is_text", ("schema: 1", 'schema: "1"')),
     edit("unsupported_source", ("paddlespeech", "wenet")),
+    edit("key_of_another_source", ("paddlespeech", "onnx, checkpoint: avg_1")),
+    edit("two_front_ends", ("paddlespeech", "onnx, front_end: {waveform: {}, fbank: {}}")),
+    edit(
+        "model_is_a_scalar",
+        ('{source: paddlespeech, path: "${QUICKSTART}/conformer_digits_cards"}', "conformer"),
+    ),
     edit("unsupported_target", ("onnxruntime", "tensorrt")),
     edit("unknown_precision", ("int8", "int4")),
     edit("missing_section", (SIGN, "")),

@@ -103,7 +103,7 @@ def test_json_lines(sealed_once: Sealed, audio: Path) -> None:
     assert [line["audio"] for line in lines] == [str(path) for path in files]
     assert [line["duration"] for line in lines] == [2.0, 0.006, 2.0]
     assert [bool(line["text"]) for line in lines] == [True, False, True]
-    assert set(lines[0]) == {"audio", "text", "score", "duration", "rtf", "decode"}
+    assert set(lines[0]) == {*("audio", "text", "score", "confidence", "duration", "rtf", "decode")}
     assert lines[0]["decode"] == "attention_rescoring"
 
 
@@ -116,7 +116,7 @@ def test_streaming(streaming_sealed: Sealed, audio: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["audio"] for line in lines] == [str(path) for path in files[:3]]
     assert set(lines[0]) == {
-        *("audio", "text", "score", "duration", "rtf", "decode"),
+        *("audio", "text", "score", "confidence", "duration", "rtf", "decode"),
         "segments",
     }
     (segment,) = lines[0]["segments"]

@@ -14,7 +14,7 @@ from tests.runtime.test_ctc import path, posteriors, quantized
 
 PHRASES = st.lists(
     st.tuples(
-        st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from([0.5, 1.0, 3.0])
+        st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from([0.5, 1.0, 10.0])
     ),
     max_size=5,
 )

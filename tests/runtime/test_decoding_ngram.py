@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asrpack.bundle.model import NgramWeights
 from asrpack.errors import InputError, ToolchainError
-from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch, NgramWeights
+from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch
 from asrpack.runtime.decoding.ngram import UNKNOWN_SCORE, NgramModel
 from tests.runtime.test_ctc import posteriors
 
@@ -96,7 +97,23 @@ def test_only_words_of_the_model_and_each_adds_its_score(seed: int, frames: int)
             words = spelt.split(" ") if last else complete
             expected[text] = score + model.add(words)
     finite = {text: score for text, score in found.items() if score > -math.inf}
-    assert finite == pytest.approx(expected, abs=1e-3)
+    # Behind a space a unit is refused once, so those may lack paths.
+    assert set(finite) <= set(expected)
+    for text, score in expected.items():
+        if 3 not in text[:-1]:
+            assert finite[text] == pytest.approx(score, abs=1e-3)
+        elif text in finite:
+            assert finite[text] <= score + 1e-3
+
+
+def test_words_follow_one_another() -> None:
+    tokens = ["<blank>", "a", "b", "<space>"]
+    model = Bigram(["ab", "b"], character_based=False)
+    log_probs = np.full((9, 4), 0.01)
+    log_probs[range(9), [1, 2, 0, 3, 0, 2, 0, 3, 0]] = 0.97
+    found = search(np.log(log_probs).astype(np.float32), tokens, model)
+    best = max(found, key=found.__getitem__)
+    assert "".join(tokens[unit] for unit in best).replace("<space>", " ") == "ab b "
 
 
 @given(

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from asrpack.bundle.model import DECODE_METHODS, ModelDescription
+from asrpack.bundle.model import ModelDescription
 from asrpack.recipe.manifest import Utterance
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.decoding import (
-    attention_rescoring,
-    ctc_greedy_search,
     ctc_prefix_beam_search,
 )
 from asrpack.runtime.features import Fbank, apply_cmvn
 from asrpack.runtime.recognizer import Recognizer
-from asrpack.runtime.text import detokenize
+from asrpack.runtime.search import Encoded, Search
 from asrpack.stages.reference import Reference
 from asrpack.stages.stage import Context
 from tests.runtime.conftest import MODEL
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from asrpack.measure.paddlespeech_u2 import Outputs, PaddleSpeechU2
 
 pytestmark = pytest.mark.oracle
+METHODS = ("ctc_greedy_search", "ctc_prefix_beam_search", "attention", "attention_rescoring")
 GOLDEN = Path(__file__).parents[1] / "golden" / "quickstart_paddlespeech.json"
 NOISE = np.random.default_rng(0).normal(0, 2000, 32000).astype(np.int16)
 # What no test set holds.
@@ -48,7 +47,7 @@ def texts(oracle: PaddleSpeechU2, utterances: dict[str, Utterance]) -> dict[str,
     found = {}
     for name, utterance in utterances.items():
         features = oracle.features(oracle.samples(utterance.audio))
-        found[name] = {method: oracle.decode(features, method) for method in DECODE_METHODS}
+        found[name] = {method: oracle.decode(features, method) for method in METHODS}
     return found
 
 
@@ -56,21 +55,14 @@ def decode_with_ours(
     oracle: PaddleSpeechU2, outputs: Outputs, about: ModelDescription, method: str
 ) -> str:
     """Our search over PaddleSpeech's posteriors and its decoder."""
-    last = len(about.tokens) - 1
-    if method == "ctc_greedy_search":
-        units, _ = ctc_greedy_search(outputs.ctc_log_probs)
-    else:
-        nbest = ctc_prefix_beam_search(outputs.ctc_log_probs, about.decode.beam_size)
-        units = nbest[0][0]
-    if method == "attention_rescoring":
-        ((units, _), *_) = attention_rescoring(
-            nbest,
-            lambda hyps, lens: oracle.decoder_log_probs(outputs.encoder_out, hyps, lens),
-            ctc_weight=about.decode.ctc_weight,
-            sos_id=last,
-            eos_id=last,
-        )
-    return detokenize(units, about.tokens, last)
+
+    def score(graph: str, encoder_out: Any, hyps: Any, lens: Any) -> Any:
+        assert graph == "decoder"
+        return oracle.decoder_log_probs(encoder_out, hyps, lens)
+
+    search = Search(about, method, score)
+    search.advance(Encoded(outputs.ctc_log_probs, outputs.encoder_out))
+    return search.final()[0].text
 
 
 def test_samples_are_the_same(oracle: PaddleSpeechU2, utterances: dict[str, Utterance]) -> None:
@@ -120,7 +112,7 @@ def test_our_searches_on_its_posteriors_give_its_texts(
 ) -> None:
     for name, utterance in utterances.items():
         outputs = oracle.outputs(oracle.features(oracle.samples(utterance.audio)))
-        for method in DECODE_METHODS:
+        for method in METHODS:
             found = decode_with_ours(oracle, outputs, description, method)
             assert found == texts[name][method], (name, method)
 
@@ -131,7 +123,7 @@ def test_our_searches_on_odd_audio(
 ) -> None:
     features = oracle.features(ODD[case])
     outputs = oracle.outputs(features)
-    for method in DECODE_METHODS:
+    for method in METHODS:
         found = decode_with_ours(oracle, outputs, description, method)
         assert found == oracle.decode(features, method), method
 
@@ -158,7 +150,7 @@ def test_the_bundle_s_runtime_gives_its_encoder_output_and_its_texts(
         outputs = oracle.outputs(oracle.features(oracle.samples(utterance.audio)))
         if name.startswith("human/"):
             assert np.abs(encoded.encoder_out - outputs.encoder_out).max() <= 1e-3, name
-        for method in DECODE_METHODS:
+        for method in METHODS:
             assert recognizer.decode(encoded, method).text == texts[name][method], (name, method)
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asrpack.bundle.model import DECODE_METHODS, ModelDescription
+from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.endpointing import Endpointing
-from asrpack.runtime.recognizer import Encoded, Hypothesis, Recognizer
+from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.search import Encoded, Hypothesis
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.streaming import Stream, StreamingRecognizer
 from tests.runtime import tiny
@@ -51,7 +52,7 @@ def by_hand(recognizer: Recognizer, samples: np.ndarray) -> Encoded:
     )
 
 
-@pytest.mark.parametrize("method", DECODE_METHODS)
+@pytest.mark.parametrize("method", tiny.METHODS)
 @pytest.mark.parametrize("seconds", [0.085, 0.3, 1.03, 4.0])
 def test_the_final_text_is_that_of_the_chunks(
     streaming: StreamingRecognizer, method: str, seconds: float
@@ -122,7 +123,7 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     for _ in range(10):
         stream.accept(NOISE)
     utterance = stream._utterance
-    assert sum(map(len, utterance._encoder_out)) <= 40
+    assert sum(map(len, utterance._search._encoder_out)) <= 40
     assert utterance._state.arrays["seen"].shape[3] <= 40
     assert len(stream._waiting) < stream._window
 

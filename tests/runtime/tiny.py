@@ -42,6 +42,9 @@ def streaming_graphs() -> dict[str, bytes]:
     return {"encoder": streaming_encoder(), "decoder": decoder()}
 
 
+METHODS = describe().methods
+
+
 def graphs() -> dict[str, bytes]:
     """Of :func:`describe`'s model."""
     return {"encoder": encoder(), "decoder": decoder()}

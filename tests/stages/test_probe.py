@@ -86,15 +86,26 @@ def test_holds_the_references_as_the_decoder_takes_them(manifest: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "expected"),
+    ("unit_type", "tokens", "expected"),
     [
-        (("<blank>", "<unk>", "a", "b", "<eos>"), [[4, 3, 3], [4, 3, 2], [4, 2, 3], [4, 2, 4]]),
-        (("<blank>", "b", "bb", "<eos>"), [[3, 2], [3, 1], [3, 1], [3, 0]]),
+        (
+            "char",
+            ("<blank>", "<unk>", "a", "b", "<eos>"),
+            [[4, 3, 3], [4, 3, 2], [4, 2, 3], [4, 2, 4]],
+        ),
+        ("word", ("<blank>", "b", "bb", "<eos>"), [[3, 2], [3, 1], [3, 1], [3, 0]]),
+        (
+            "spm",
+            ("<blank>", "<unk>", "\u2581", "\u2581b", "b", "a", "<eos>"),
+            [[6, 3, 4], [6, 3, 2], [6, 2, 5], [6, 2, 5]],
+        ),
     ],
-    ids=["no space", "words, no unk"],
+    ids=["no space", "words, no unk", "pieces"],
 )
-def test_other_vocabularies(manifest: Path, tokens: tuple[str, ...], expected: list) -> None:
-    found = probe(manifest, replace(ABOUT, tokens=tokens), 10)
+def test_other_vocabularies(
+    manifest: Path, unit_type: str, tokens: tuple[str, ...], expected: list
+) -> None:
+    found = probe(manifest, replace(ABOUT, tokens=tokens, unit_type=unit_type), 10)
     width = len(expected[0])
     assert found["hyps_in"][:4, :width].tolist() == expected
 

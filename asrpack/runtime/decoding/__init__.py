@@ -10,16 +10,20 @@ from asrpack.runtime.decoding.attention_rescoring import (
 )
 from asrpack.runtime.decoding.context_graph import ContextGraph
 from asrpack.runtime.decoding.ctc_greedy import GreedySearch, ctc_greedy_search
+from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch
 from asrpack.runtime.decoding.ctc_prefix_beam import (
     Nbest,
     PrefixBeamSearch,
     ctc_prefix_beam_search,
 )
+from asrpack.runtime.decoding.ngram import NgramModel
 
 __all__ = [
     "ContextGraph",
     "GreedySearch",
     "Nbest",
+    "NgramBeamSearch",
+    "NgramModel",
     "PrefixBeamSearch",
     "UnitTime",
     "attention_rescoring",

@@ -1,43 +1,25 @@
 """CTC beam search with an n-gram language model (DeepSpeech2's).
 
 Follows third_party/ctc_decoders of PaddleSpeech (``ctc_beam_search_decoding``, PathTrie, Scorer),
-in double precision where that computes in single, and differs from it where it errs:
-
-- ``cutoff_top_n`` counts always; there only where ``cutoff_prob`` is below 1.
-- After a space every word may begin; there the likeliest unit of the first frame may not, because
-  the dictionary's state is only put back by a failed look-up.
+in double precision where that computes in single, and finds the same texts. That takes along what
+looks like an oversight there: behind a space no word is found until a first look-up has failed,
+so the first unit tried is refused once. Only where ``cutoff_prob`` is 1 and ``cutoff_top_n`` less
+than the vocabulary do the two differ: there it cuts nothing, here it cuts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import exp, inf, log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asrpack.bundle.model import NgramWeights
 from asrpack.runtime.decoding.ctc_prefix_beam import Nbest
 from asrpack.runtime.decoding.ngram import NgramModel, NgramState
 from asrpack.runtime.text import SPACE
-
-
-@dataclass(frozen=True)
-class NgramWeights:
-    """As PaddleSpeech's configurations name them.
-
-    Attributes:
-        alpha: factor of the language model's score, which is log10 of the probability.
-        beta: added per word (character-based models: per unit).
-        cutoff_prob: per frame, the likeliest units that have this probability together are
-            looked at.
-        cutoff_top_n: and no more than these.
-    """
-
-    alpha: float = 1.9
-    beta: float = 5.0
-    cutoff_prob: float = 1.0
-    cutoff_top_n: int = 40
 
 
 class _Prefix:
@@ -74,7 +56,7 @@ class NgramBeamSearch:
 
     def __init__(
         self,
-        tokens: list[str],
+        tokens: Sequence[str],
         model: NgramModel | None,
         weights: NgramWeights,
         *,
@@ -163,10 +145,13 @@ class NgramBeamSearch:
                 prefix = prefix.parent
 
     def _pick(self, frame: NDArray[np.float64]) -> list[tuple[int, float]]:
-        """The units to look at, likeliest first."""
+        """The units to look at, in upstream's order."""
         count = min(self._weights.cutoff_top_n, len(frame))
         ids = np.argpartition(-frame, count - 1)[:count]
-        ids = ids[np.lexsort((ids, -frame[ids]))]
+        if count == len(frame) and self._weights.cutoff_prob >= 1.0:
+            ids.sort()  # nothing to cut: upstream leaves them as they are
+        else:
+            ids = ids[np.lexsort((ids, -frame[ids]))]
         values = frame[ids]
         if self._weights.cutoff_prob < 1.0:
             total = np.cumsum(np.exp(values))
@@ -178,11 +163,13 @@ class NgramBeamSearch:
         child = prefix.children.get(unit)
         if child is None:
             if self._by_words and unit not in prefix.dictionary:
+                if prefix.unit == self._space:  # from now on any word may begin
+                    prefix.dictionary = self._root.dictionary
                 return None
             child = prefix.children[unit] = _Prefix(prefix, unit)
             if self._by_words:
                 ends = unit == self._space
-                child.dictionary = self._root.dictionary if ends else prefix.dictionary[unit]
+                child.dictionary = prefix.dictionary[unit]
                 child.history = self._word_score(prefix) if ends else prefix.history
             elif self._model is not None:
                 assert prefix.history is not None
@@ -211,7 +198,7 @@ class NgramBeamSearch:
         return state, self._weights.alpha * score + self._weights.beta
 
 
-def _dictionary(words: frozenset[str], tokens: list[str], space: int) -> dict[int, Any]:
+def _dictionary(words: frozenset[str], tokens: Sequence[str], space: int) -> dict[int, Any]:
     """The words that the tokens can spell, as a tree by unit; a space ends one."""
     ids = {token: unit for unit, token in enumerate(tokens)}
     root: dict[int, Any] = {}
@@ -222,7 +209,7 @@ def _dictionary(words: frozenset[str], tokens: list[str], space: int) -> dict[in
         node = root
         for unit in units:
             node = node.setdefault(unit, {})  # type: ignore[arg-type]
-        node[space] = root
+        node[space] = {}
     return root
 
 

@@ -19,6 +19,8 @@ Nbest = list[tuple[tuple[int, ...], float]]
 class PrefixBeamSearch:
     """The search of one stream: any number of chunks gives what the whole gives.
 
+    It keeps every prefix that was ever in the beam, so start a new one after each endpoint.
+
     Args:
         beam_size: units looked at per frame, and prefixes kept.
         blank_id: the CTC blank.

@@ -74,7 +74,7 @@ class NgramModel:
             self._model = KenLM(str(path), Dictionary(known))
         except (OSError, RuntimeError, ValueError, struct.error) as error:
             raise InputError(
-                f"not a language model: {str(error).splitlines()[0]}",
+                f"not a language model: {str(error).splitlines()[-1]}",  # KenLM's first is its own
                 code="language-model",
                 place=str(path),
                 remedy="give an ARPA file, or what KenLM's build_binary makes of it",
