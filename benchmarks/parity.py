@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.tags import Tag, u2_tags
+from benchmarks.tags import Tag, all_tags
 
 MANIFEST = Path(__file__).parents[1] / "recipes/quickstart/data/test.jsonl"
 SHORTEST, LONGEST = 1.0, 3.0
@@ -38,17 +39,19 @@ SHARPNESS = 8.0
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tag", action="append", choices=[tag.name for tag in u2_tags()])
+    parser.add_argument("--tag", action="append", choices=[tag.name for tag in all_tags()])
     parser.add_argument("--utterances", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.add_argument("--write", type=Path, help="a Markdown file for the table")
     parser.add_argument("--here", action="store_true", help="no process for each tag")
     options = parser.parse_args()
-    names = options.tag or [tag.name for tag in u2_tags()]
+    names = options.tag or [tag.name for tag in all_tags()]
     if options.here:
         rows = [
-            measure(tag, options.utterances, options.seed) for tag in u2_tags() if tag.name in names
+            measure(tag, options.utterances, options.seed)
+            for tag in all_tags()
+            if tag.name in names
         ]
     else:
         rows = [_in_a_process(name, options) for name in names]
@@ -67,7 +70,6 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
     from asrpack.measure.evaluation import load_recognizer
     from asrpack.measure.paddlespeech import open_paddlespeech
     from asrpack.stages.import_ import Import
-    from benchmarks.make_conformer import write_model
     from benchmarks.stage_chain import run_until_optimized
 
     began = time.monotonic()
@@ -78,25 +80,41 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
     ):
         workspace = Path(folder)
         model = workspace / "model"
-        write_model(model, tag.config, seed, sharpness=SHARPNESS)
-        params = Import.Params.model_validate({"streaming": tag.streams})
-        paths = run_until_optimized(model, MANIFEST, workspace, params)
+        parameters = _write(tag, model, seed)
+        asked = Import.Params(streaming=tag.streams, right_to_left=tag.both_ways)
+        paths = run_until_optimized(model, MANIFEST, workspace, asked)
         description = ModelDescription.read(paths["description"])
         recognizer = load_recognizer(description, paths["optimized"])
         oracle = open_paddlespeech(model, find_checkpoint(model, None))
         features = [oracle.features(oracle.samples(path)) for path in _audio(utterances, seed)]
         row = {
             "tag": tag.name,
+            "parameters": parameters,
             "versions": oracle.versions,
             "utterances": utterances,
             "differences": _outputs(oracle, recognizer, features, seed)
-            | _batched(oracle, recognizer, paths["optimized"], features),
+            | _batched(oracle, description, paths["optimized"], features),
             "texts": _texts(oracle, recognizer, features),
         }
         if tag.streams:
-            row["differences"] |= _chunked(oracle, recognizer, features)
-            row["texts"] |= _streamed(oracle, recognizer, features)
+            differences, texts = _streamed(oracle, recognizer, features)
+            row["differences"] |= differences
+            row["texts"] |= texts
     return row | {"seconds": time.monotonic() - began}
+
+
+def _write(tag: Tag, model: Path, seed: int) -> int:
+    """Writes the tag's model; its parameters in number."""
+    from asrpack.networks import deepspeech2_spec, u2_spec
+    from benchmarks import make_conformer, make_deepspeech2
+
+    if "rnn_layer_size" in tag.config:
+        recurrent = make_deepspeech2.write_model(model, tag.config, seed, sharpness=SHARPNESS)
+        shapes = deepspeech2_spec.expected_parameters(recurrent)
+    else:
+        spec = make_conformer.write_model(model, tag.config, seed, sharpness=SHARPNESS)
+        shapes = u2_spec.expected_parameters(spec)
+    return sum(int(np.prod(shape)) for shape in shapes.values())
 
 
 def _audio(count: int, seed: int) -> list[Path]:
@@ -109,30 +127,40 @@ def _outputs(
     oracle: Any, recognizer: Any, features: list[np.ndarray], seed: int
 ) -> dict[str, float]:
     """Largest absolute differences, one utterance at a time."""
+    from asrpack.runtime.decoding.attention_rescoring import reversed_input
+
     generator = np.random.default_rng(seed)
-    worst = {"encoder": 0.0, "ctc": 0.0, "decoder": 0.0}
-    size = len(recognizer.description.tokens)
+    worst: dict[str, float] = {}
+    graphs = recognizer.description.graphs
+    last = len(recognizer.description.tokens) - 1
+
+    def note(name: str, left: np.ndarray, right: np.ndarray) -> None:
+        worst[name] = max(worst.get(name, 0.0), float(np.abs(left - right).max()))
+
     for feats in features:
         theirs, ours = oracle.outputs(feats), recognizer.encode(feats)
-        hyps = generator.integers(1, size - 1, (HYPOTHESES, UNITS))
-        hyps[:, 0] = size - 1
+        note("ctc", theirs.ctc_log_probs, ours.ctc_log_probs)
+        if theirs.encoder_out is None:
+            continue
+        note("encoder", theirs.encoder_out, ours.encoder_out)
+        hyps = generator.integers(1, last, (HYPOTHESES, UNITS))
+        hyps[:, 0] = last
         lengths = np.arange(UNITS, UNITS - HYPOTHESES, -1)
-        expected = oracle.decoder_log_probs(theirs.encoder_out, hyps, lengths)
-        found = recognizer._run_decoder(ours.encoder_out, hyps, lengths)
-        pairs = {
-            "encoder": (theirs.encoder_out, ours.encoder_out),
-            "ctc": (theirs.ctc_log_probs, ours.ctc_log_probs),
-        }
-        for name, (left, right) in pairs.items():
-            worst[name] = max(worst[name], float(np.abs(left - right).max()))
-        for left, right, length in zip(expected, found, lengths, strict=True):
-            gap = float(np.abs(left[:length] - right[:length]).max())
-            worst["decoder"] = max(worst["decoder"], gap)
+        turned = reversed_input(hyps, lengths, sos_id=last, eos_id=last)
+        for graph, fed in (("decoder", hyps), ("right_decoder", turned)):
+            if graph not in graphs:
+                continue
+            expected = oracle.decoder_log_probs(
+                theirs.encoder_out, hyps, lengths, right_to_left=graph == "right_decoder"
+            )
+            found = recognizer.decoder_log_probs(graph, ours.encoder_out, fed, lengths)
+            for left, right, length in zip(expected, found, lengths, strict=True):
+                note(graph.replace("_", " "), left[:length], right[:length])
     return worst
 
 
 def _batched(
-    oracle: Any, recognizer: Any, graphs: Path, features: list[np.ndarray]
+    oracle: Any, description: Any, graphs: Path, features: list[np.ndarray]
 ) -> dict[str, float]:
     """The largest difference of one padded batch from each utterance alone in PaddleSpeech."""
     from asrpack.measure.cases import onnx_run
@@ -143,7 +171,7 @@ def _batched(
     for row, feats in zip(padded, features, strict=True):
         row[: len(feats)] = feats
     feed = {"feats": padded, "feat_lens": lengths}
-    if (streaming := recognizer.description.streaming) is not None:
+    if (streaming := description.streaming) is not None:
         feed |= EncoderState.start(streaming, len(features)).feed(streaming)
     found = onnx_run(graphs)("encoder", feed)
     worst = 0.0
@@ -152,66 +180,57 @@ def _batched(
         assert frames == len(theirs.ctc_log_probs)
         gap = np.abs(found["ctc_log_probs"][index, :frames] - theirs.ctc_log_probs)
         worst = max(worst, float(gap.max()))
-    return {"batched": worst}
+    return {"ctc, batched": worst}
 
 
 def _texts(oracle: Any, recognizer: Any, features: list[np.ndarray]) -> dict[str, int]:
     """How many texts are the same, by method."""
-    same: dict[str, int] = {}
-    for method in recognizer.description.methods:
-        same[method] = sum(
-            oracle.decode(feats, method) == recognizer.decode(recognizer.encode(feats), method).text
-            for feats in features
-        )
-    return same
-
-
-def _chunked(oracle: Any, recognizer: Any, features: list[np.ndarray]) -> dict[str, float]:
-    """The largest difference of the CTC output, chunk by chunk."""
-    worst = 0.0
-    for feats in features:
-        theirs = oracle.outputs(feats, _options()).ctc_log_probs
-        ours = _by_chunks(recognizer, feats).ctc_log_probs
-        assert ours.shape == theirs.shape
-        worst = max(worst, float(np.abs(ours - theirs).max()))
-    return {f"ctc, chunks of {CHUNK_SIZE}": worst}
-
-
-def _streamed(oracle: Any, recognizer: Any, features: list[np.ndarray]) -> dict[str, int]:
-    """How many texts are the same chunk by chunk, by method."""
+    encoded = [recognizer.encode(feats) for feats in features]
     return {
-        f"{method}, chunks": sum(
-            oracle.decode(feats, method, _options())
-            == recognizer.decode(_by_chunks(recognizer, feats), method).text
-            for feats in features
+        method: sum(
+            oracle.decode(feats, method) == recognizer.decode(item, method).text
+            for feats, item in zip(features, encoded, strict=True)
         )
-        for method in recognizer.description.methods
+        for method in _methods(oracle, recognizer)
     }
 
 
-def _options() -> Any:
+def _methods(oracle: Any, recognizer: Any) -> list[str]:
+    return [name for name in recognizer.description.methods if name in oracle.methods]
+
+
+def _streamed(
+    oracle: Any, recognizer: Any, features: list[np.ndarray]
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Chunk by chunk: the largest difference, and texts by method."""
     from asrpack.measure.paddlespeech import Options
+    from asrpack.runtime.search import Encoded
 
-    return Options(chunk_size=CHUNK_SIZE, left_chunks=-1)
+    options = Options(chunk_size=CHUNK_SIZE)
+    worst, same = 0.0, dict.fromkeys(_methods(oracle, recognizer), 0)
+    for feats in features:
+        chunks = list(_chunks(recognizer, feats))
+        theirs = oracle.outputs(feats, options)
+        ours = np.concatenate([chunk.ctc_log_probs for chunk in chunks])
+        worst = max(worst, float(np.abs(theirs.ctc_log_probs - ours).max()))
+        for method in same:
+            search = recognizer.search(method)
+            for chunk in chunks:
+                search.advance(Encoded(chunk.ctc_log_probs, chunk.encoder_out))
+            same[method] += search.final()[0].text == oracle.decode(feats, method, options)
+    return {"ctc, chunks": worst}, {f"{method}, chunks": count for method, count in same.items()}
 
 
-def _by_chunks(recognizer: Any, feats: np.ndarray) -> Any:
-    """The encoder's result as a stream computes it."""
-    from asrpack.runtime.recognizer import Encoded
+def _chunks(recognizer: Any, feats: np.ndarray) -> Iterator[Any]:
     from asrpack.runtime.states import EncoderState
 
     about = recognizer.description
-    assert (about.streaming.chunk_size, about.streaming.left_chunks) == (CHUNK_SIZE, -1)
+    state = EncoderState.start(about.streaming)
     stride = CHUNK_SIZE * about.subsampling
     window = stride - about.subsampling + about.right_context + 1
-    state, chunks = EncoderState.start(about.streaming), []
     for start in range(0, len(feats) - about.right_context, stride):
         encoded, state = recognizer.encode_chunk(feats[start : start + window], state)
-        chunks.append(encoded)
-    return Encoded(
-        np.concatenate([chunk.ctc_log_probs for chunk in chunks]),
-        np.concatenate([chunk.encoder_out for chunk in chunks]),
-    )
+        yield encoded
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -35,6 +35,16 @@ class Tag:
     config: dict[str, Any]
     streams: bool = False
 
+    @property
+    def both_ways(self) -> bool:
+        """It has a right-to-left decoder."""
+        return self.config.get("decoder") == "bitransformer"
+
+
+def all_tags() -> tuple[Tag, ...]:
+    """Every tag of the zoo, but for wav2vec 2.0 and HuBERT."""
+    return (*u2_tags(), *deepspeech2_tags())
+
 
 def u2_tags() -> tuple[Tag, ...]:
     """Those with a U2 or U2++ network."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrpack.bundle.model import ModelDescription
+from asrpack.frontends.recognised import Recognised
 from asrpack.networks.foreign import ForeignEncoder
 
 
@@ -28,3 +29,8 @@ class Imported:
     sources: tuple[Path, ...]
     parameters: int
     reason: str
+
+    @property
+    def recognised(self) -> Recognised:
+        """In the form that every frontend has."""
+        return Recognised(self.description.family, self.reason, self.sources, self.files["encoder"])

@@ -9,25 +9,10 @@ from asrpack.frontends import onnx_ctc, onnx_sherpa, onnx_wenet
 from asrpack.frontends.onnx_file import open_onnx
 from asrpack.frontends.onnx_imported import Imported
 from asrpack.frontends.other_kinds import folder_kind
-from asrpack.frontends.recognised import Recognised
 from asrpack.recipe.model_source import OnnxModel
 
 # In a folder, in this order; fp32 before what others have quantized.
 _NAMES = ("encoder.onnx", "model.onnx")
-
-
-def look(model: OnnxModel) -> Recognised:
-    """What a graph or an export is.
-
-    Raises:
-        InputError: as :func:`read`.
-    """
-    found = read(model)
-    about = found.description
-    summary = f"{found.parameters / 1e6:.1f} million parameters, {len(about.tokens)} units"
-    return Recognised(
-        about.family, found.reason, found.sources, found.files["encoder"], summary=summary
-    )
 
 
 def read(model: OnnxModel) -> Imported:
@@ -37,11 +22,34 @@ def read(model: OnnxModel) -> Imported:
         InputError: all that is wrong with it or with its description.
     """
     graph = open_onnx(find_graph(model.path))
-    if onnx_wenet.is_wenet(graph):
-        return onnx_wenet.read(graph, model)
-    if onnx_sherpa.model_type(graph) is not None and model.front_end is None:
-        return onnx_sherpa.read(graph, model)
+    if model.front_end is None:
+        if onnx_wenet.is_wenet(graph):
+            _check_unused(model, "WeNet's export", constants=())
+            return onnx_wenet.read(graph, model)
+        if (kind := onnx_sherpa.model_type(graph)) is not None:
+            _check_unused(model, f"the metadata {kind}", constants=("language", "text_norm"))
+            return onnx_sherpa.read(graph, model)
     return onnx_ctc.read(graph, model)
+
+
+def _check_unused(model: OnnxModel, known: str, constants: tuple[str, ...]) -> None:
+    """Nothing that a recipe says may be without effect."""
+    inputs, outputs = model.inputs, model.outputs
+    named = {
+        "inputs.features": inputs.features,
+        "inputs.lengths": inputs.lengths,
+        "outputs.scores": outputs.scores,
+        "outputs.lengths": outputs.lengths,
+    }
+    unused = [key for key, value in named.items() if value is not None]
+    unused += [f"inputs.constants.{key}" for key in inputs.constants if key not in constants]
+    if unused:
+        raise InputError(
+            f"without effect, since {known} tells: {', '.join(unused)}",
+            code="onnx-interface",
+            place=str(model.path),
+            remedy="take it out; or give model.front_end too, and the graph is what you describe",
+        )
 
 
 def find_graph(path: Path) -> Path:

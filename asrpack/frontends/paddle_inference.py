@@ -89,6 +89,13 @@ def look(model: PaddleModel) -> Recognised:
     """
     path = model.path
     if (own := own_description(path)) is not None:
+        if unused := sorted(model.model_fields_set - {"source", "path"}):
+            raise InputError(
+                f"without effect, since {DESCRIPTION} tells: {', '.join(unused)}",
+                code="paddle-described",
+                place=str(path / DESCRIPTION),
+                remedy="take it out of the recipe's `model`",
+            )
         files = tuple(sorted(item for item in path.iterdir() if item.is_file()))
         reason = f"{DESCRIPTION} describes a model that asrpack exported ({own.family})"
         return Recognised(own.family, reason, files, path / f"{own.graphs[0]}.pdiparams")

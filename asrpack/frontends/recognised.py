@@ -17,7 +17,6 @@ class Recognised:
         checkpoint: the weights among them.
         streams: it was trained to be run chunk by chunk.
         streamed: PaddleSpeech's own command line runs it so (``simulate_streaming``).
-        summary: size, units and front end, where reading it all was asked for.
     """
 
     family: str
@@ -26,4 +25,3 @@ class Recognised:
     checkpoint: Path
     streams: bool = False
     streamed: bool = False
-    summary: str = ""

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from asrpack.bundle.model import ModelDescription
+from asrpack.errors import ToolchainError
 from asrpack.frontends import paddlespeech_deepspeech2, paddlespeech_u2
 from asrpack.frontends.model_directory import require_config
+from asrpack.frontends.onnx_imported import Imported
 from asrpack.frontends.paddlespeech_config import Document
 from asrpack.frontends.paddlespeech_u2 import no_right_decoder
 from asrpack.frontends.recognised import Recognised
@@ -28,10 +30,7 @@ def look(
         InputError, ErrorGroup: nothing that can be read, or what is wrong with it.
     """
     if isinstance(model, OnnxModel):
-        # It imports onnx, which an installation that only verifies bundles does not have.
-        from asrpack.frontends import onnx_models
-
-        return onnx_models.look(model)
+        return read_onnx(model).recognised
     if isinstance(model, PaddleModel):
         from asrpack.frontends import paddle_inference
 
@@ -40,6 +39,25 @@ def look(
     if weights:
         read(model.path, model.checkpoint, streaming=streaming, right_to_left=right_to_left)
     return found
+
+
+def read_onnx(model: OnnxModel) -> Imported:
+    """Reads an ONNX graph or export.
+
+    Raises:
+        InputError: all that is wrong with it or with its description.
+        ToolchainError: the build toolchain, which reads ONNX, is not installed.
+    """
+    try:
+        from asrpack.frontends import onnx_models
+    except ImportError as error:
+        raise ToolchainError(
+            f"not installed: {error.name}",
+            code="tools-missing",
+            place=str(model.path),
+            remedy="pip install 'asrpack[build]'",
+        ) from None
+    return onnx_models.read(model)
 
 
 def recognise(path: Path, checkpoint: str | None = None) -> Recognised:

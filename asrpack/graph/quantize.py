@@ -72,7 +72,9 @@ def matching(model: ModelProto, patterns: Sequence[str]) -> dict[str, set[str]]:
 
 
 def to_int8(model: ModelProto, excluded: set[str]) -> ModelProto:
-    """Dynamic quantization: int8 weights per output channel, uint8 activations per tensor.
+    """Dynamic quantization of matrix products and LSTMs.
+
+    int8 weights per output channel, uint8 activations per tensor. ONNX Runtime has no int8 GRU.
 
     Weights are symmetric over [-127, 127], step = max|channel| / 127. An activation that feeds
     several layers is quantized once. Changes ``model``.
@@ -90,7 +92,7 @@ def to_int8(model: ModelProto, excluded: set[str]) -> ModelProto:
         quantize_dynamic(
             model,
             path,
-            op_types_to_quantize=["MatMul"],
+            op_types_to_quantize=["MatMul", "LSTM"],
             per_channel=True,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=sorted(excluded),

@@ -45,6 +45,19 @@ class Options:
 DEFAULT = Options()
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """The network's own outputs for one utterance.
+
+    Attributes:
+        ctc_log_probs: shape (T', V).
+        encoder_out: shape (T', H); None where no decoder takes it.
+    """
+
+    ctc_log_probs: NDArray[np.float32]
+    encoder_out: NDArray[np.float32] | None = None
+
+
 class PaddleSpeech:
     """A model as PaddleSpeech builds and feeds it; :func:`open_paddlespeech` makes one.
 
@@ -96,6 +109,10 @@ class PaddleSpeech:
         """The whole preprocessing of ``model.yaml`` without dither; shape (T, D)."""
         features: NDArray[np.float64] = self._preprocess(samples, train=False)
         return features.astype(np.float32)
+
+    def outputs(self, features: NDArray[np.float32], options: Options = DEFAULT) -> Outputs:
+        """What the network gives for one utterance, shape (T, D)."""
+        raise NotImplementedError
 
     def decode(self, features: NDArray[np.float32], method: str, options: Options = DEFAULT) -> str:
         """The text of one utterance, shape (T, D), by one of :attr:`methods`."""

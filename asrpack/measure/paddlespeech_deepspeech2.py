@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.measure.paddlespeech import DEFAULT, Options, PaddleSpeech, building
+from asrpack.measure.paddlespeech import DEFAULT, Options, Outputs, PaddleSpeech, building
 from asrpack.runtime.decoding import ctc_greedy_search
 
 
@@ -33,10 +33,8 @@ class PaddleSpeechDeepSpeech2(PaddleSpeech):
             self._model.set_state_dict(self._paddle.load(str(checkpoint)))
             self._model.eval()
 
-    def log_probs(
-        self, features: NDArray[np.float32], options: Options = DEFAULT
-    ) -> NDArray[np.float32]:
-        """CTC log-probabilities (T', V) of one utterance, shape (T, D)."""
+    def outputs(self, features: NDArray[np.float32], options: Options = DEFAULT) -> Outputs:
+        """CTC log-probabilities of one utterance, shape (T, D)."""
         audio, length = self._batch(features)
         encoder = self._model.encoder
         with self._paddle.no_grad():
@@ -50,11 +48,10 @@ class PaddleSpeechDeepSpeech2(PaddleSpeech):
                 encoded, lengths, _, _ = encoder(audio, length)
                 frames = int(lengths[0])
             probabilities = self._model.decoder.log_softmax(encoded)
-        found: NDArray[np.float32] = probabilities[0, :frames].numpy()
-        return found
+        return Outputs(probabilities[0, :frames].numpy())
 
     def decode(self, features: NDArray[np.float32], method: str, options: Options = DEFAULT) -> str:
         """Text by the best path (``ctc_greedy_decoding``); features of shape (T, D)."""
-        units, _ = ctc_greedy_search(self.log_probs(features, options), self._blank)
+        units, _ = ctc_greedy_search(self.outputs(features, options).ctc_log_probs, self._blank)
         # Not defeaturize(), which stops at <eos>: PaddleSpeech's CTC decoders print it.
         return str(self._text.detokenize([self._text.vocab_list[unit] for unit in units]))

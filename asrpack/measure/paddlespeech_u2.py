@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asrpack.measure.paddlespeech import DEFAULT, Options, PaddleSpeech, building
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The network's own outputs for one utterance: shapes (T', H) and (T', V)."""
-
-    encoder_out: NDArray[np.float32]
-    ctc_log_probs: NDArray[np.float32]
+from asrpack.measure.paddlespeech import DEFAULT, Options, Outputs, PaddleSpeech, building
 
 
 class PaddleSpeechU2(PaddleSpeech):
@@ -53,21 +44,28 @@ class PaddleSpeechU2(PaddleSpeech):
                 options.chunk_size > 0,
             )
             log_probs = self._model.ctc.log_softmax(encoder_out)
-        return Outputs(encoder_out[0].numpy(), log_probs[0].numpy())
+        return Outputs(log_probs[0].numpy(), encoder_out[0].numpy())
 
     def decoder_log_probs(
         self,
         encoder_out: NDArray[np.float32],
         hyps_in: NDArray[np.int64],
         hyps_lens: NDArray[np.int64],
+        *,
+        right_to_left: bool = False,
     ) -> NDArray[np.float32]:
-        """The attention decoder's log-probabilities, shape (N, L, V), for one utterance."""
+        """A decoder's log-probabilities, shape (N, L, V), for one utterance.
+
+        Args:
+            hyps_in: left to right in either case; PaddleSpeech turns them itself.
+            right_to_left: the scores of the right-to-left decoder.
+        """
         tensor = self._paddle.to_tensor
         with self._paddle.no_grad():
-            left_to_right, _ = self._model.forward_attention_decoder(
-                tensor(hyps_in), tensor(hyps_lens), tensor(encoder_out[None])
+            both = self._model.forward_attention_decoder(
+                tensor(hyps_in), tensor(hyps_lens), tensor(encoder_out[None]), float(right_to_left)
             )
-        log_probs: NDArray[np.float32] = left_to_right.numpy()
+        log_probs: NDArray[np.float32] = both[int(right_to_left)].numpy()
         return log_probs
 
     def decode(self, features: NDArray[np.float32], method: str, options: Options = DEFAULT) -> str:

@@ -13,7 +13,7 @@ from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription, St
 from asrpack.errors import InputError
 from asrpack.frontends.model_directory import CONFIG
 from asrpack.frontends.other_kinds import file_kind, folder_kind
-from asrpack.frontends.sources import read, recognise
+from asrpack.frontends.sources import read, read_onnx, recognise
 from asrpack.recipe.model_source import FrontEnd, OnnxModel, PaddleModel
 
 # What YAML reads as text without quotes: no number, no reserved word.
@@ -105,12 +105,10 @@ def _paddlespeech(model: Path, checkpoint: str | None, shown: Callable[[Path], s
 
 
 def _onnx(model: Path, shown: Callable[[Path], str]) -> Sketch:
-    from asrpack.frontends import onnx_models
-
     section = ["source: onnx", f"path: {shown(model)}"]
     plain = OnnxModel.model_validate({"source": "onnx", "path": str(model.absolute())})
     try:
-        found = onnx_models.read(plain)
+        found = read_onnx(plain)
     except InputError as error:
         if error.code != "onnx-front-end":
             raise
@@ -119,7 +117,7 @@ def _onnx(model: Path, shown: Callable[[Path], str]) -> Sketch:
         if "fbank" in (error.remedy or ""):
             guess = {"fbank": {"full_scale": 32768.0}}
         given = plain.model_copy(update={"front_end": FrontEnd.model_validate(guess)})
-        found = onnx_models.read(given)
+        found = read_onnx(given)
         section += [
             "# Guessed: the graph does not tell. Set it as the model was trained, or the text is",
             "# noise: full_scale is 1 or 32768.",

@@ -64,14 +64,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
             "the recipe is empty",
             code="recipe-empty",
             span=Span(source, 0, 0),
-            remedy="write one with `asrpack init MODEL_DIR`",
+            remedy="write one with `asrpack init MODEL`",
         )
     if not isinstance(tree.value, dict):
         raise RecipeError(
             "a recipe is a mapping (`key: value` lines) at the top, and this is not",
             code="recipe-type",
             span=tree.span,
-            remedy="start with `schema: 1`; `asrpack init MODEL_DIR` writes a whole recipe",
+            remedy="start with `schema: 1`; `asrpack init MODEL` writes a whole recipe",
         )
     for text in overrides:
         try:
@@ -122,7 +122,7 @@ def _read(path: Path) -> bytes:
             f"cannot read the recipe: {cause}",
             code="recipe-unreadable",
             place=_shown(path),
-            remedy="check the path, or write a recipe with `asrpack init MODEL_DIR`",
+            remedy="check the path, or write a recipe with `asrpack init MODEL`",
         ) from None
     if len(data) > MAX_BYTES:
         raise InputError(

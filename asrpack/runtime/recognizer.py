@@ -169,7 +169,9 @@ class Recognizer:
                 hotwords.
         """
         method = self.check_method(method)
-        return Search(self.description, method, self._score, ngram=self._ngram, hotwords=hotwords)
+        return Search(
+            self.description, method, self.decoder_log_probs, ngram=self._ngram, hotwords=hotwords
+        )
 
     def nbest(
         self, encoded: Encoded, method: str | None = None, hotwords: ContextGraph | None = None
@@ -225,7 +227,7 @@ class Recognizer:
             )
         return method
 
-    def _score(
+    def decoder_log_probs(
         self,
         graph: str,
         encoder_out: NDArray[np.float32],

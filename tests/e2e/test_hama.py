@@ -33,9 +33,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return make_workshop(folder, folder / "cache")
 
 
-def test_the_recipe_s_int8_keeps_the_phoneme_error_rate(shop: Workshop) -> None:
+def build(shop: Workshop, *more: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     recipe = shop.folder / "hama" / "recipe.yaml"
-    shop.execute(shop.build_command("--build=cpu", recipe=recipe))
+    keys = [
+        f"--set=protect.encrypt.recipients.0.file={shop.keys}/acme.pub",
+        f"--set=protect.sign.key.file={shop.keys}/vendor.pem",
+    ]
+    arguments = ["build", str(recipe), "--json", "--build=cpu", f"--out={shop.out}", *keys, *more]
+    return shop.asrpack(*arguments, status=status)
+
+
+def test_the_recipe_s_int8_keeps_the_phoneme_error_rate(shop: Workshop) -> None:
+    build(shop)
     artifact = shop.out / "hama-phonemes-1.3.13-cpu"
     evaluation = json.loads((artifact / "evaluation.json").read_bytes())
     rates = evaluation["methods"]["ctc_greedy_search"]["wer"]
@@ -52,9 +61,7 @@ def test_the_recipe_s_int8_keeps_the_phoneme_error_rate(shop: Workshop) -> None:
 
 
 def test_int8_of_everything_is_rejected_with_the_figures(shop: Workshop) -> None:
-    recipe = shop.folder / "hama" / "recipe.yaml"
-    command = shop.build_command("--build=cpu", "--set=builds.cpu.exclude=[]", recipe=recipe)
-    done = shop.execute(command, status=5)
+    done = build(shop, "--set=builds.cpu.exclude=[]", status=5)
     assert "wer increase is 0." in done.stderr + done.stdout
     rejected = shop.out / "hama-phonemes-1.3.13-cpu" / "rejected"
     gate = json.loads((rejected / "gate.json").read_bytes())

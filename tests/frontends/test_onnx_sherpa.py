@@ -139,6 +139,14 @@ def test_other_types_are_named(tmp_path: Path, kind: str, what: str) -> None:
     assert read(described(tmp_path / "model.onnx")).description.family == "onnx_ctc"
 
 
+def test_what_the_metadata_tells_cannot_be_told_again(tmp_path: Path) -> None:
+    path = save(sense_voice(SENSE_VOICE), tmp_path, PIECES)
+    plain = described(path).inputs
+    for change in ({"features": "x"}, {"constants": {"langauge": 1}}):
+        with pytest.raises(InputError, match="without effect"):
+            read(described(path, front_end=None, inputs=plain.model_copy(update=change)))
+
+
 @pytest.mark.parametrize("key", ["neg_mean", "inv_stddev", "lfr_window_size", "lang_auto"])
 @pytest.mark.parametrize("value", [None, "x,y"])
 def test_metadata_missing_or_malformed(tmp_path: Path, key: str, value: str | None) -> None:

@@ -24,7 +24,8 @@ from asrpack.stages.stage import Context
 from tests.runtime.conftest import MODEL
 
 if TYPE_CHECKING:
-    from asrpack.measure.paddlespeech_u2 import Outputs, PaddleSpeechU2
+    from asrpack.measure.paddlespeech import Outputs
+    from asrpack.measure.paddlespeech_u2 import PaddleSpeechU2
 
 pytestmark = pytest.mark.oracle
 METHODS = ("ctc_greedy_search", "ctc_prefix_beam_search", "attention", "attention_rescoring")
