@@ -20,6 +20,11 @@ Arrays = Mapping[str, NDArray[Any]]
 class EncoderState:
     """The states of a batch of streams that are equally far.
 
+    A history is as long as there is something to see. One of a fixed shape, with what is not
+    there yet masked, is no faster: with 4 or 16 chunks of history both take the same time within
+    the noise (0.96 to 1.03x), in a graph of fixed axes, too; with all of it a growing one is 1.2x
+    faster on 20 s (12 blocks of 256; ``python -m benchmarks.streaming``).
+
     Attributes:
         arrays: by the name of the graph's input.
         offset: encoder output frames before the next chunk.

@@ -18,6 +18,10 @@ from asrpack.runtime.search import NOTHING, Hypothesis, Search
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import join_texts
 
+# Encoder frames of an utterance where a history grows and no positional table ends it: as many as
+# PaddleSpeech's tables have.
+_MOST_FRAMES = 5000
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -77,7 +81,8 @@ class Stream:
     The encoder runs when a chunk is complete, so the text lags by up to a chunk. At an endpoint
     (see :class:`Endpointing`), and where the positional table ends, the utterance is finished and
     the next one starts from empty states, with the next chunk: a stream may last for hours, and
-    needs no more memory than its longest utterance, and its text.
+    needs no more memory than its longest utterance, and its text. Where the network has no such
+    table only endpoints bound the search's memory; that of a history is bounded all the same.
 
     Attributes:
         segments: the utterances that are finished, those without text left out.
@@ -199,10 +204,16 @@ class _Utterance:
         start: int,
     ) -> None:
         about = recognizer.description
-        assert about.streaming is not None
+        streaming = about.streaming
+        assert streaming is not None
         self.start = start
+        longest = about.max_frames
+        if longest is None and any(state.grows for state in streaming.states):
+            longest = _MOST_FRAMES
+        # Beyond it there is no room for another chunk.
+        self._longest = None if longest is None else longest - streaming.chunk_size
         self._recognizer = recognizer
-        self._state = EncoderState.start(about.streaming)
+        self._state = EncoderState.start(streaming)
         self._silence = SilenceMeter(endpointing, recognizer.frame_seconds) if endpointing else None
         self._search = search
         self._partial: Hypothesis | None = NOTHING
@@ -217,10 +228,7 @@ class _Utterance:
 
     def ended(self) -> bool:
         """Whether the next chunk belongs to another utterance."""
-        about = self._recognizer.description
-        assert about.streaming is not None
-        after_next = self._state.offset + about.streaming.chunk_size
-        if about.max_frames is not None and after_next > about.max_frames:
+        if self._longest is not None and self._state.offset > self._longest:
             return True
         return self._silence is not None and self._silence.ended(bool(self.partial().text))
 

@@ -15,7 +15,9 @@ from asrpack.measure.cases import Run, onnx_run
 from asrpack.measure.compare import compare
 from asrpack.networks.deepspeech2_spec import SUBSAMPLING, DeepSpeech2Spec
 from asrpack.networks.families import graph_specs, layers
+from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.states import EncoderState
+from asrpack.runtime.streaming import StreamingRecognizer
 from tests.networks.deepspeech2_graph import optimize
 from tests.networks.deepspeech2_variants import STREAMING, VARIANTS, batch, description, weights
 
@@ -103,3 +105,18 @@ def test_chunks_in_onnx_runtime_give_what_the_whole_gives(
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole["ctc_log_probs"], atol=2e-5)
     for name, array in state.arrays.items():
         np.testing.assert_allclose(array, whole[f"next_{name}"], atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["lstm forward", "gru forward"])
+def test_the_runtime_streams_it(name: str, optimized: Callable[[str], Path]) -> None:
+    """Nothing of a state grows, and no chunk is seen: a stream says what the recording says."""
+    graphs = {"encoder": (optimized(name) / "encoder.onnx").read_bytes()}
+    recognizer = Recognizer(description(VARIANTS[name]), graphs, threads=1)
+    noise = np.random.default_rng(3).normal(0, 3000, 33_333).astype(np.float32)
+    for method in ("ctc_greedy_search", "ctc_prefix_beam_search"):
+        expected = recognizer.transcribe(noise, method)
+        assert expected.tokens
+        stream = StreamingRecognizer(recognizer).stream(method)
+        for start in range(0, len(noise), 1600):
+            stream.accept(noise[start : start + 1600])
+        assert stream.finish().tokens == expected.tokens

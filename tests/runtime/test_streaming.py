@@ -128,6 +128,14 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     assert len(stream._waiting) < stream._window
 
 
+def test_a_history_is_bounded_where_no_positional_table_ends_it() -> None:
+    stream = load(tiny.describe_streaming(max_frames=None)).stream("ctc_greedy_search")
+    for _ in range(51):
+        stream.accept(NOISE)
+    assert len(stream.segments) == 1 and stream.segments[0].end == 200.0
+    assert stream._utterance._state.offset < 200
+
+
 def test_utterances_end_at_silence() -> None:
     """A model that hears blank in silence: its text is kept, and where it was said."""
     stream = load(tiny.describe_streaming()).stream(
