@@ -26,7 +26,6 @@ from units import text_featurizer, write_units
 
 from asrpack.measure.error_rate import count_edits, total
 
-FRAMES = 1500  # of a batch
 WARM_UP = 0.04  # of the time
 GRADIENT_NORM = 5.0
 
@@ -38,6 +37,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="what synthesize.py wrote")
     parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--frames", type=int, default=3000, help="of a batch, with the padding")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, help="the peak, if not the family's")
     parser.add_argument(
@@ -80,7 +80,7 @@ def train(options: argparse.Namespace) -> None:
     learning_rate = options.learning_rate or family.learning_rate
     trainer = Trainer(network, learning_rate, options.minutes * 60, rng)
     while not trainer.over:
-        mean = trainer.epoch(batches(examples, cmvn, FRAMES, rng, shuffle=epoch > 0))
+        mean = trainer.epoch(batches(examples, cmvn, options.frames, rng, shuffle=epoch > 0))
         rate = error_rate(network, held_out, cmvn, text_feature)
         if rate <= best:
             best = rate

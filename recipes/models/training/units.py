@@ -42,6 +42,8 @@ def train_subwords(prefix: Path, texts: Iterable[str]) -> list[str]:
         # Words are few: without this bound each would be one piece.
         max_sentencepiece_length=4,
         hard_vocab_limit=False,
+        # The texts are plain ASCII, and the usual tables would take 240 kB.
+        normalization_rule_name="identity",
         minloglevel=2,
     )
     processor = sentencepiece.SentencePieceProcessor()
