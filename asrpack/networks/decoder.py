@@ -109,12 +109,12 @@ class TransformerDecoder(nn.Layer):
         frames = paddle.arange(encoder_out.shape[1], dtype="int64")
         memory_bias = score_bias(frames.unsqueeze(0) < encoder_lens.unsqueeze(1))
         memory_bias = memory_bias.unsqueeze([1, 2])
+        # Unbound, not indexed: Paddle Inference loses an axis of an empty cache otherwise.
+        before = [None] * len(self.decoders) if cache is None else paddle.unbind(cache)
         outputs = []
-        for index, block in enumerate(self.decoders):
+        for block, seen in zip(self.decoders, before):  # noqa: B905 (to_static knows no strict)
             outputs.append(block(x, skip, bias, encoder_out, memory_bias))
-            x = outputs[-1]
-            if cache is not None:
-                x = paddle.concat([cache[index], x], axis=1)
+            x = outputs[-1] if seen is None else paddle.concat([seen, outputs[-1]], axis=1)
         last = self.after_norm(outputs[-1]) if self.normalize_before else outputs[-1]
         return self.output_layer(last), paddle.stack(outputs)
 
