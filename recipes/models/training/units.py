@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import string
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,9 +35,10 @@ def train_subwords(prefix: Path, texts: Iterable[str]) -> list[str]:
     """A unigram model of sentencepiece, as PaddleSpeech's `spm_train`; its pieces."""
     import sentencepiece
 
+    content = io.BytesIO()  # so that the file has no path in it
     sentencepiece.SentencePieceTrainer.Train(
         sentence_iterator=iter(texts),
-        model_prefix=str(prefix),
+        model_writer=content,
         model_type="unigram",
         vocab_size=SUBWORDS,
         # Words are few: without this bound each would be one piece.
@@ -46,10 +48,10 @@ def train_subwords(prefix: Path, texts: Iterable[str]) -> list[str]:
         normalization_rule_name="identity",
         minloglevel=2,
     )
+    prefix.with_suffix(".model").write_bytes(content.getvalue())
     processor = sentencepiece.SentencePieceProcessor()
     processor.Load(f"{prefix}.model")
     pieces = [processor.IdToPiece(i) for i in range(processor.GetPieceSize())]
-    prefix.with_suffix(".vocab").unlink()  # PaddleSpeech reads vocab.txt
     return [piece for piece in pieces if piece not in ("<unk>", "<s>", "</s>")]
 
 
