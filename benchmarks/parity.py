@@ -70,7 +70,7 @@ def measure(tag: Tag, utterances: int, seed: int) -> dict[str, Any]:
     from asrpack.bundle.model import ModelDescription
     from asrpack.frontends.model_directory import find_checkpoint
     from asrpack.measure.evaluation import load_recognizer
-    from asrpack.measure.paddlespeech import open_paddlespeech
+    from asrpack.measure.oracle import open_paddlespeech
     from asrpack.stages.import_ import Import
     from benchmarks.stage_chain import run_until_optimized
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
-from asrpack.networks.attention import MultiHeadedAttention, score_bias
+from asrpack.networks.attention import MultiHeadedAttention
+from asrpack.networks.masks import score_bias
 from asrpack.networks.modules import FeedForward, PositionalEncoding, layer_norm
 from asrpack.networks.u2_spec import DecoderSpec
 

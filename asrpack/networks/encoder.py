@@ -8,10 +8,10 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
-from asrpack.networks.attention import full_context_bias
 from asrpack.networks.conformer import ConformerBlock
 from asrpack.networks.encoder_spec import ConformerSpec, TransformerEncoderSpec
 from asrpack.networks.history import History, visible_bias
+from asrpack.networks.masks import full_context_bias
 from asrpack.networks.modules import GlobalCmvn, PositionalEncoding, layer_norm, valid_frames
 from asrpack.networks.subsampling import input_layer
 from asrpack.networks.transformer import TransformerBlock

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import paddle
 
-from asrpack.networks.attention import score_bias
+from asrpack.networks.masks import score_bias
 
 
 class History:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import paddle
 from paddle import nn
 
-from asrpack.networks.attention import full_context_bias, self_attention
+from asrpack.networks.attention import self_attention
+from asrpack.networks.masks import full_context_bias
 from asrpack.networks.modules import FeedForward, GlobalCmvn, PositionalEncoding, valid_frames
 from asrpack.networks.squeezeformer_spec import SqueezeformerSpec
 from asrpack.networks.subsampling import DepthwiseSubsampling

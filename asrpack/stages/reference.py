@@ -37,7 +37,8 @@ class Reference(Stage):
         self, params: ReferenceParams, inputs: Mapping[str, Path], out: Path, context: Context
     ) -> None:
         from asrpack.frontends.model_directory import find_checkpoint
-        from asrpack.measure.paddlespeech import Options, open_paddlespeech
+        from asrpack.measure.oracle import open_paddlespeech
+        from asrpack.measure.paddlespeech import Options
         from asrpack.recipe.manifest import read_manifest
 
         model = inputs["model"]

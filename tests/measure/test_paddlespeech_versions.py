@@ -7,7 +7,7 @@ import importlib.metadata
 import pytest
 
 from asrpack.errors import ToolchainError
-from asrpack.measure.paddlespeech import installed_versions
+from asrpack.measure.oracle import installed_versions
 
 FITTING = {
     "paddlespeech": "1.5.0",

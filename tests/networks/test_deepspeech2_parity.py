@@ -148,7 +148,7 @@ def test_texts_of_recordings(
     PaddleSpeech's own (``ctc_greedy_decoding`` of its ctc_decoders, C++) cannot be installed on
     this Python: repeats are joined, blanks dropped, and every other unit printed as it is.
     """
-    from asrpack.measure.paddlespeech import open_paddlespeech
+    from asrpack.measure.oracle import open_paddlespeech
     from asrpack.runtime.audio import read_audio
     from asrpack.runtime.recognizer import Recognizer
 

@@ -199,7 +199,7 @@ def oracle(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """PaddleSpeech with the quickstart model. It leaves logs where it runs."""
     pytest.importorskip("paddlespeech")
     from asrpack.frontends.model_directory import find_checkpoint
-    from asrpack.measure.paddlespeech import open_paddlespeech
+    from asrpack.measure.oracle import open_paddlespeech
 
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("paddlespeech"))
