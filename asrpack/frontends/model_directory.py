@@ -14,9 +14,9 @@ CONFIG = "model.yaml"
 DEFAULT_ENCODER = "transformer"
 ENCODERS = ("conformer", "transformer", "squeezeformer")
 SUPPORTED = (
-    "this version reads PaddleSpeech U2 models: a conformer, transformer or squeezeformer encoder "
-    "(trained for streaming or not, decoded with full context) and a transformer or "
-    "bitransformer decoder"
+    "asrpack reads PaddleSpeech's U2, U2++ and DeepSpeech2 models (model.yaml and .pdparams), CTC "
+    "models in ONNX (described, WeNet's exports, sherpa-onnx's WeNet and SenseVoice), and Paddle "
+    "Inference files"
 )
 
 
@@ -41,7 +41,7 @@ def require_config(path: Path) -> Path:
     if nested:
         remedy = f"give {path / nested[0]} instead"
     else:
-        remedy = f"{SUPPORTED}; their directory has {CONFIG} at its root"
+        remedy = f"{SUPPORTED}; PaddleSpeech's directories have {CONFIG} at their root"
     raise InputError(
         f"there is no {CONFIG}{_other_kind(path)}",
         code="model-config-missing",

@@ -42,7 +42,7 @@ builds:
 
 {streaming}# How the result is measured:
 #evaluate:
-#  methods: [ctc_greedy_search, ctc_prefix_beam_search, attention_rescoring]
+#  methods: [{methods}]
 {oracle}
 # What the result must meet, or the build fails. Fractions: 0.005 is 0.5 %.
 gate:
@@ -114,6 +114,7 @@ def draft_recipe(model: Path, recipe: Path, checkpoint: str | None = None) -> Dr
         method=found.decode.method,
         beam_size=found.decode.beam_size,
         ctc_weight=found.decode.ctc_weight,
+        methods=", ".join(found.methods),
         streaming=_streaming(found),
         # As a command typed in the current folder has it.
         keys=os.path.relpath(folder / "keys") + "/",

@@ -11,17 +11,14 @@ from typing import Any
 
 from asrpack.bundle.model import DecodeDefaults, FbankSpec, ModelDescription, Streaming
 from asrpack.errors import InputError
-from asrpack.frontends.model_directory import CONFIG
+from asrpack.frontends.model_directory import CONFIG, SUPPORTED
 from asrpack.frontends.other_kinds import file_kind, folder_kind
 from asrpack.frontends.sources import read, read_onnx, recognise
 from asrpack.recipe.model_source import FrontEnd, OnnxModel, PaddleModel
 
+CTC_METHODS = ("ctc_greedy_search", "ctc_prefix_beam_search")
 # What YAML reads as text without quotes: no number, no reserved word.
 _PLAIN = re.compile(r"(?!(?:null|true|false)\Z)(?:\.{0,2}/)*[a-z_][a-z0-9._/-]*\Z", re.IGNORECASE)
-SUPPORTED = (
-    "asrpack reads PaddleSpeech model directories (model.yaml and .pdparams), CTC models in ONNX "
-    "(described, WeNet's exports, sherpa-onnx's WeNet and SenseVoice), and Paddle Inference files"
-)
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,7 @@ class Sketch:
         section: the lines of ``model``, not indented.
         decode: the model's own options.
         oracle: whether PaddleSpeech can decode it, too.
+        methods: those that the model can be decoded by.
         streaming: chunks as the model has them, where it can stream.
         streamed: PaddleSpeech's own command line decodes it chunk by chunk.
     """
@@ -42,6 +40,7 @@ class Sketch:
     summary: str
     section: tuple[str, ...]
     decode: DecodeDefaults
+    methods: tuple[str, ...]
     oracle: bool = False
     streaming: Streaming | None = None
     streamed: bool = False
@@ -98,6 +97,7 @@ def _paddlespeech(model: Path, checkpoint: str | None, shown: Callable[[Path], s
         summary,
         tuple(section),
         description.decode,
+        description.methods,
         oracle=True,
         streaming=description.streaming,
         streamed=found.streamed,
@@ -130,7 +130,7 @@ def _onnx(model: Path, shown: Callable[[Path], str]) -> Sketch:
         f"unit_type: {about.unit_type}   # char, word or spm",
     ]
     summary = f"{_millions(found.parameters)}, {_description(about)}"
-    return Sketch(found.reason, summary, tuple(section), about.decode)
+    return Sketch(found.reason, summary, tuple(section), about.decode, about.methods)
 
 
 def _paddle(model: Path, shown: Callable[[Path], str]) -> Sketch:
@@ -152,7 +152,8 @@ def _paddle(model: Path, shown: Callable[[Path], str]) -> Sketch:
     summary = f"{size / 1e6:.1f} MB of parameters"
     if own is not None:
         summary += f", {_description(own)}"
-    return Sketch(found.reason, summary, tuple(section), decode)
+    methods = CTC_METHODS if own is None else own.methods
+    return Sketch(found.reason, summary, tuple(section), decode, methods)
 
 
 def _millions(count: int) -> str:
