@@ -72,6 +72,13 @@ class Document:
                 mark = node.start_mark
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}"
 
+    def with_named(self, weights: Path) -> tuple[Path, ...]:
+        """The file itself, those that a ``model.yaml`` names beside it, and the weights."""
+        named = map(self.values.get, ("vocab_filepath", "preprocess_config"))
+        folder = self.path.parent
+        beside = [folder / name for name in named if isinstance(name, str)]
+        return (self.path, *(path for path in beside if path.is_file()), weights)
+
     def error(self, keys: Keys, message: str, *, code: str, remedy: str) -> InputError:
         """An error that points at ``keys``."""
         return InputError(message, code=code, place=self.place(keys), remedy=remedy)

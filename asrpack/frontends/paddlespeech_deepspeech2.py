@@ -59,13 +59,11 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
     config = Document.read(require_config(path))
     _require_deepspeech2(config)
     weights = find_checkpoint(path, checkpoint)
-    named = map(config.values.get, ("vocab_filepath", "preprocess_config"))
-    beside = [path / name for name in named if isinstance(name, str) and (path / name).is_file()]
     return Recognised(
         family=FAMILY,
         reason=f"{CONFIG} has recurrent layers of DeepSpeech2, and {weights.relative_to(path)} "
         "their weights",
-        files=(config.path, *beside, weights),
+        files=config.with_named(weights),
         checkpoint=weights,
         streams=config.values.get("rnn_direction") == FORWARD,
     )

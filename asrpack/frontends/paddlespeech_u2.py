@@ -60,19 +60,16 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
     _require_u2(config)
     weights = find_checkpoint(path, checkpoint)
     encoder = config.values.get("encoder", DEFAULT_ENCODER)
-    beside = []
-    for keys in (("vocab_filepath",), ("preprocess_config",)):
-        value = config.values.get(keys[0])
-        if isinstance(value, str) and (path / value).is_file():
-            beside.append(path / value)
+    decode = config.values.get("decode")
     return Recognised(
         family=FAMILY,
         reason=f"{CONFIG} has a {encoder} encoder, and {weights.relative_to(path)} its weights",
-        files=(config.path, *beside, weights),
+        files=config.with_named(weights),
         checkpoint=weights,
         streams=can_stream(config),
         streamed=can_stream(config)
-        and bool((config.values.get("decode") or {}).get("simulate_streaming")),
+        and isinstance(decode, dict)
+        and decode.get("simulate_streaming") is True,
     )
 
 
@@ -151,11 +148,6 @@ def read(
         network=spec.to_dict(),
     )
     return description, {name: parameters[name] for name in sorted(parameters)}
-
-
-def _simulates_streaming(config: Document) -> bool:
-    decode = config.values.get("decode")
-    return isinstance(decode, dict) and decode.get("simulate_streaming") is True
 
 
 def no_right_decoder(config: Document) -> InputError:
