@@ -14,9 +14,9 @@ CONFIG = "model.yaml"
 DEFAULT_ENCODER = "transformer"
 ENCODERS = ("conformer", "transformer", "squeezeformer")
 SUPPORTED = (
-    "asrpack reads PaddleSpeech's U2, U2++ and DeepSpeech2 models (model.yaml and .pdparams), CTC "
-    "models in ONNX (described, WeNet's exports, sherpa-onnx's WeNet and SenseVoice), and Paddle "
-    "Inference files"
+    "asrpack reads PaddleSpeech's U2 and U2++ models (conformer, transformer and squeezeformer "
+    "encoders) and DeepSpeech2 (model.yaml and .pdparams), CTC models in ONNX (described, WeNet's "
+    "exports, sherpa-onnx's WeNet and SenseVoice), and Paddle Inference files"
 )
 
 
