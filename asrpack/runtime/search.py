@@ -114,7 +114,7 @@ class Search:
         """The best so far, by CTC alone; it may change."""
         if not self._frames:
             return NOTHING
-        return self._hypotheses(self._ctc_nbest()[:1])[0]
+        return self._hypotheses(self._ctc_nbest())[0]
 
     def final(self) -> list[Hypothesis]:
         """The n-best by the method asked for, best first; :data:`NOTHING` for no frames."""
@@ -173,6 +173,9 @@ class Search:
     def _hypotheses(self, nbest: Nbest) -> list[Hypothesis]:
         about = self._about
         eos_id = _id(about, about.eos_id)
+        # A beam with room to spare holds what cannot be, too.
+        best, *others = nbest
+        nbest = [best, *(item for item in others if item[1] > -math.inf)]
         return [
             Hypothesis(
                 detokenize(units, about.tokens, eos_id, about.unit_type), units, score, confidence
