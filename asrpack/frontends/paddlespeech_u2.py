@@ -71,8 +71,7 @@ def recognise(path: Path, checkpoint: str | None = None) -> Recognised:
         files=(config.path, *beside, weights),
         checkpoint=weights,
         streams=can_stream(config),
-        streamed=can_stream(config)
-        and bool((config.values.get("decode") or {}).get("simulate_streaming")),
+        streamed=can_stream(config) and _simulates_streaming(config),
     )
 
 
