@@ -166,6 +166,10 @@ NAMED_THINGS = (
         "language_model_is_a_folder",
         ("gate:", "decode: {language_model: {path: keys}}\ngate:"),
     ),
+    edit(
+        "no_language_model_to_evaluate",
+        ("gate:", "evaluate: {methods: [ctc_greedy_search, ctc_beam_search]}\ngate:"),
+    ),
     edit("no_right_decoder", ("gate:", "decode: {reverse_weight: 0.3}\ngate:")),
     edit("recipient_missing", ("keys/acme.pub", "keys/acne.pub")),
     edit("recipient_is_private", ("keys/acme.pub", "keys/acme.key")),
