@@ -106,6 +106,14 @@ def _asked_of_others(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
 
 def _language_model(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
     model = loaded.recipe.decode.language_model
+    methods = loaded.recipe.evaluate.methods or ()
+    if model is None and "ctc_beam_search" in methods:
+        yield loaded.fault(
+            ("evaluate", "methods", methods.index("ctc_beam_search")),
+            "ctc_beam_search searches with a language model, and none is given",
+            code="no-language-model",
+            remedy="add `decode: {language_model: {path: …}}`, or take it out",
+        )
     if model is not None and (fault := _file_fault(model.path)):
         yield loaded.fault(
             ("decode", "language_model", "path"),

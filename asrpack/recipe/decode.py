@@ -22,19 +22,29 @@ class LanguageModel(Section):
     """An n-gram language model for ``ctc_beam_search``; it ships in the bundle, encrypted."""
 
     path: RecipePath = Field(description="An ARPA file, or what KenLM's build_binary makes of it.")
-    alpha: float = Field(
-        default=1.9, ge=0, description="Weight of the language model's log10 probability."
+    alpha: float | None = Field(
+        default=None,
+        ge=0,
+        description="Weight of the language model's log10 probability. Without it: what the model "
+        "was tuned with, or 1.9.",
     )
-    beta: float = Field(
-        default=5.0, description="Bonus for each word, of a character model for each unit."
+    beta: float | None = Field(
+        default=None,
+        description="Bonus for each word, of a character model for each unit. Without it: what "
+        "the model was tuned with, or 5.",
     )
-    cutoff_prob: float = Field(
-        default=1.0,
+    cutoff_prob: float | None = Field(
+        default=None,
         gt=0,
         le=1,
-        description="Per frame, only the likeliest units that together reach it are tried.",
+        description="Per frame, only the likeliest units that together reach it are tried. "
+        "Without it: the model's own, or 1.",
     )
-    cutoff_top_n: int = Field(default=40, ge=1, description="And of these at most so many.")
+    cutoff_top_n: int | None = Field(
+        default=None,
+        ge=1,
+        description="And of these at most so many. Without it: the model's own, or 40.",
+    )
 
 
 class Decode(Section):
@@ -75,5 +85,5 @@ class Decode(Section):
         """Of the stages that configure a model; None where the model's own counts."""
         found = self.model_dump(exclude={"language_model"})
         if self.language_model is not None:
-            found["ngram"] = self.language_model.model_dump(exclude={"path"})
+            found["ngram"] = self.language_model.model_dump(exclude={"path"}, exclude_none=True)
         return found

@@ -16,7 +16,7 @@ from asrpack.bundle.metadata import BundleMetadata
 from asrpack.bundle.model import NGRAM_FILE, ModelDescription
 from asrpack.bundle.opening import Opened, open_sealed
 from asrpack.bundle.secrets import SecretSource
-from asrpack.errors import IntegrityError, ToolchainError
+from asrpack.errors import InputError, IntegrityError, ToolchainError
 from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.keyring import read_trust
 from asrpack.runtime.recognizer import Recognizer
@@ -55,10 +55,11 @@ def open_bundle(
         threads: as for :class:`Recognizer`.
 
     Raises:
-        InputError: there is no such bundle.
+        InputError: there is no such bundle, or what is in it cannot be read.
         IntegrityError, ErrorGroup: it is not what its vendor signed.
         KeyFileError: a key cannot be read, or the bundle is not for this identity.
-        ToolchainError: this runtime is too old for it, or onnxruntime cannot load its graphs.
+        ToolchainError: this runtime is too old for it, onnxruntime cannot load its graphs, or
+            what reads its language model is not installed.
     """
     harden_process()
     key = recipient_private(identity.read(), str(identity))
@@ -81,6 +82,10 @@ def _ngram(data: bytes) -> NgramModel:
         with os.fdopen(os.dup(descriptor), "wb") as stream:
             stream.write(data)
         return NgramModel(Path(f"/proc/self/fd/{descriptor}"))
+    except InputError as error:
+        # Nobody knows the descriptor, and whoever runs a bundle has no other file to give.
+        error.place, error.remedy = NGRAM_FILE, "get the bundle again from its vendor"
+        raise
     finally:
         os.close(descriptor)
 

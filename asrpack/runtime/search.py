@@ -114,7 +114,7 @@ class Search:
         """The best so far, by CTC alone; it may change."""
         if not self._frames:
             return NOTHING
-        return self._hypotheses(self._ctc_nbest()[:1])[0]
+        return self._hypotheses(self._ctc_nbest(), 1)[0]
 
     def final(self) -> list[Hypothesis]:
         """The n-best by the method asked for, best first; :data:`NOTHING` for no frames."""
@@ -170,14 +170,19 @@ class Search:
             boosts=boosts,
         )
 
-    def _hypotheses(self, nbest: Nbest) -> list[Hypothesis]:
+    def _hypotheses(self, nbest: Nbest, most: int | None = None) -> list[Hypothesis]:
+        """The first ``most``; None for all."""
         about = self._about
         eos_id = _id(about, about.eos_id)
+        # A beam with room to spare holds what cannot be, too.
+        best, *others = nbest
+        nbest = [best, *(item for item in others if item[1] > -math.inf)]
+        confidences = self._confidences(nbest)
         return [
             Hypothesis(
                 detokenize(units, about.tokens, eos_id, about.unit_type), units, score, confidence
             )
-            for (units, score), confidence in zip(nbest, self._confidences(nbest), strict=True)
+            for (units, score), confidence in zip(nbest[:most], confidences[:most], strict=True)
         ]
 
     def _confidences(self, nbest: Nbest) -> Sequence[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,18 @@ def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Trans
             for item in nbest[: wishes.nbest]
         )
     if wishes.times:
-        tokens = recognizer.description.tokens
+        about = recognizer.description
+        eos_id = about.eos_id % len(about.tokens)
+        found = recognizer.times(encoded, nbest[0], seconds)
         more["units"] = tuple(
             SpokenUnit(
-                tokens[item.unit],
+                about.tokens[item.unit],
                 round(item.start, 3),
                 round(item.end, 3),
                 round(item.confidence, 4),
             )
-            for item in recognizer.times(encoded, nbest[0], seconds)
+            # As far as the text goes: CTC may find units behind the end.
+            for item in takewhile(lambda item: item.unit != eos_id, found)
         )
     return _transcript(path, nbest[0], seconds, began, wishes.method, **more)
 

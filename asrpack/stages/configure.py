@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import ClassVar
 
 from asrpack.bundle.model import ModelDescription, NgramWeights
 from asrpack.errors import InputError
+from asrpack.frontends.paddlespeech_deepspeech2 import FAMILY as DEEPSPEECH2
 from asrpack.stages import stage
 from asrpack.stages.stage import Context, Stage
 
 
 class ConfigureParams(stage.Params):
-    """None: as the model has it."""
+    """None: as the model has it.
+
+    Attributes:
+        ngram: fields of :class:`NgramWeights`; those that are not there: as the model has them.
+            None where there is no language model.
+    """
 
     method: str | None = None
     beam_size: int | None = None
@@ -32,6 +38,7 @@ class Configure(Stage):
     """
 
     name: ClassVar[str] = "configure"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("model.json",)
     Params: ClassVar[type[stage.Params]] = ConfigureParams
 
@@ -42,7 +49,7 @@ class Configure(Stage):
         given = params.model_dump(exclude_none=True)
         chunks = {name: given.pop(name) for name in ("chunk_size", "left_chunks") if name in given}
         if "ngram" in given:
-            given["ngram"] = NgramWeights(**given["ngram"])
+            given["ngram"] = NgramWeights(**{**_tuned(description), **given["ngram"]})
         decode = replace(description.decode, **given)
         description = replace(description, decode=decode)
         if decode.method not in description.methods:
@@ -65,3 +72,15 @@ class Configure(Stage):
             )
         configured = replace(description, streaming=streaming)
         (out / "model.json").write_text(configured.to_json())
+
+
+def _tuned(description: ModelDescription) -> dict[str, float | int]:
+    """The language model's weights that a DeepSpeech2 model was tuned with.
+
+    Not where it was tuned without a language model: its weights are of nothing then. PaddleSpeech
+    takes a weight that is not in the file as 0, and a 0 can be no one's choice.
+    """
+    search = description.network.get("search", {}) if description.family == DEEPSPEECH2 else {}
+    if not search.get("lang_model_path"):
+        return {}
+    return {item.name: search[item.name] for item in fields(NgramWeights) if search[item.name]}

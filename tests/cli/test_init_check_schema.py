@@ -14,6 +14,7 @@ from asrpack.recipe.load import load_recipe
 
 Output = pytest.CaptureFixture[str]
 MODEL = "conformer_digits_cards"
+TRAINED = Path(__file__).parents[2] / "recipes/models"
 WEIGHTS = "exp/conformer/checkpoints/avg_1.pdparams"
 
 
@@ -76,6 +77,44 @@ def test_commented_options_are_real_ones(model: Path) -> None:
         -1,
     )
     assert recipe.gate.size and recipe.gate.speedup and recipe.gate.deletions
+
+
+@pytest.mark.parametrize(
+    ("simulate_streaming", "mark"), [("true", ""), ("false", "#")], ids=["streamed", "whole"]
+)
+def test_streaming_is_on_where_paddlespeech_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulate_streaming: str, mark: str
+) -> None:
+    """PaddleSpeech's command line decodes chunk by chunk where `simulate_streaming` says so."""
+    monkeypatch.chdir(tmp_path)
+    model = Path(shutil.copytree(TRAINED / "conformer_u2pp_digits_cards", tmp_path / "model"))
+    config = model / "model.yaml"
+    text = config.read_text(encoding="utf-8")
+    assert text.count("simulate_streaming: false") == 1
+    text = text.replace("simulate_streaming: false", f"simulate_streaming: {simulate_streaming}")
+    config.write_text(text, encoding="utf-8")
+    assert main(["init", "model"]) == 0
+    recipe = Path("recipe.yaml").read_text(encoding="utf-8")
+    assert f"\n{mark}streaming: {{chunk_size: 16, left_chunks: -1}}\n" in recipe
+    streaming = load_recipe(Path("recipe.yaml")).recipe.streaming
+    assert (streaming is None) == bool(mark)
+    assert not streaming or (streaming.chunk_size, streaming.left_chunks) == (16, -1)
+
+
+def test_the_quickstarts_streaming_is_left_to_the_user(model: Path) -> None:
+    assert main(["init", "model"]) == 0
+    assert "\n#streaming: {chunk_size: 16" in Path("recipe.yaml").read_text(encoding="utf-8")
+    assert load_recipe(Path("recipe.yaml")).recipe.streaming is None
+
+
+@pytest.mark.parametrize("decode", ["[attention]", "fast"])
+def test_a_decode_section_that_is_none(model: Path, decode: str, capsys: Output) -> None:
+    config = model / "model.yaml"
+    head = config.read_text(encoding="utf-8").partition("\ndecode:")[0]
+    config.write_text(f"{head}\ndecode: {decode}\n", encoding="utf-8")
+    assert main(["init", "model"]) == 3
+    errors = capsys.readouterr().err
+    assert "model.yaml:" in errors and "not a mapping" in errors and "internal" not in errors
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,54 @@ def test_int8_quantizes_per_channel_shares_activations_and_leaves_out_what_it_is
     assert np.abs(run(after, FEED, int8=True)[0] - before).mean() < 0.1
 
 
+def recurrent(rng, direction):
+    """A projection and an LSTM behind it, weights as a trained layer's."""
+    ways, size = (2 if direction == "bidirectional" else 1), 64
+    return graph(
+        [
+            node("MatMul", ["x", "into"], ["h"], name="projection"),
+            node(
+                "LSTM",
+                ["h", "w", "r", "b"],
+                ["y"],
+                name="lstm",
+                direction=direction,
+                hidden_size=size,
+            ),
+        ],
+        {"x": ["T", "B", size]},
+        {"y": ["T", ways, "B", size]},
+        {
+            "into": 0.1 * rng.standard_normal((size, size), np.float32),
+            "w": 0.1 * rng.standard_normal((ways, 4 * size, size), np.float32),
+            "r": 0.1 * rng.standard_normal((ways, 4 * size, size), np.float32),
+            "b": 0.1 * rng.standard_normal((ways, 8 * size), np.float32),
+        },
+    )
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_int8_quantizes_lstms(rng, direction):
+    model = recurrent(rng, direction)
+    feed = {"x": rng.standard_normal((20, 2, 64), np.float32)}
+    before = run(model, feed)[0]
+    after = to_int8(copy(model), set())
+    assert operators(after)["DynamicQuantizeLSTM"] == 1 and "LSTM" not in operators(after)
+    assert after.ByteSize() < 0.3 * model.ByteSize()
+    found = run(after, feed, int8=True)[0]
+    assert found.shape == before.shape
+    assert np.abs(found - before).mean() < 0.05 * np.abs(before).mean()
+
+
+def test_a_pattern_leaves_out_a_product_and_not_the_lstm_behind_it(rng):
+    model = recurrent(rng, "forward")
+    found = matching(model, ["proj*", "*"])
+    assert found == {"proj*": {"projection"}, "*": {"projection"}}
+    after = to_int8(copy(model), found["proj*"])
+    assert operators(after)["MatMul"] == operators(after)["DynamicQuantizeLSTM"] == 1
+    assert initializers(after)["into"].dtype == np.float32
+
+
 def test_tables_are_stored_in_half_and_looked_up_as_before(decoder):
     after = to_int8(copy(decoder), {"layer.q", "layer.k", "output"})
     assert "MatMulInteger" not in operators(after)

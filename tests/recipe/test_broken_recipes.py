@@ -77,6 +77,19 @@ SCHEMA_FAULTS = (
     edit("chunk_misspelt", ("gate:", "streaming: {chunksize: 16, left_chunks: -2}\ngate:")),
     edit("streaming_is_a_switch", ("gate:", "streaming: true\ngate:")),
     edit("streaming_without_value", ("gate:", "streaming:\ngate:")),
+    edit("unknown_method", ("gate:", "decode: {method: ctc_beam}\ngate:")),
+    edit("no_language_model", ("gate:", "decode: {method: ctc_beam_search}\ngate:")),
+    edit("language_model_is_a_path", ("gate:", "decode: {language_model: a.arpa}\ngate:")),
+    edit(
+        "language_model_weights",
+        (
+            "gate:",
+            "decode:\n  language_model: {alpha: -1, beta: high, cutoff_prob: 0, cutoff_top_n: 0}\n"
+            "gate:",
+        ),
+    ),
+    edit("reverse_weight_over_one", ("gate:", "decode: {reverse_weight: 1.5}\ngate:")),
+    edit("reverse_weight_below_zero", ("gate:", "decode: {reverse_weight: -0.1}\ngate:")),
     edit("section_is_scalar", ("error_rate: {max: 0.08}", "error_rate: 0.08")),
     edit("list_is_scalar", ("recipients: [{file: keys/acme.pub}]", "recipients: keys/acme.pub")),
     edit("variable_not_set", ("QUICKSTART}/data/human", "NOT_SET_ANYWHERE}/data/human")),
@@ -142,6 +155,22 @@ NAMED_THINGS = (
     edit("test_manifest_missing", ("data/human.jsonl", "data/hunam.jsonl")),
     edit("manifest_is_a_folder", ("data/human.jsonl", "data")),
     edit("same_speech_twice", ("data/calibration.jsonl", "data/all.jsonl")),
+    edit(
+        "language_model_missing",
+        (
+            "gate:",
+            "decode: {method: ctc_beam_search, language_model: {path: lm/words.arpa}}\ngate:",
+        ),
+    ),
+    edit(
+        "language_model_is_a_folder",
+        ("gate:", "decode: {language_model: {path: keys}}\ngate:"),
+    ),
+    edit(
+        "no_language_model_to_evaluate",
+        ("gate:", "evaluate: {methods: [ctc_greedy_search, ctc_beam_search]}\ngate:"),
+    ),
+    edit("no_right_decoder", ("gate:", "decode: {reverse_weight: 0.3}\ngate:")),
     edit("recipient_missing", ("keys/acme.pub", "keys/acne.pub")),
     edit("recipient_is_private", ("keys/acme.pub", "keys/acme.key")),
     edit("recipient_is_signing_key", ("keys/acme.pub", "keys/vendor.pub")),

@@ -60,8 +60,13 @@ def streaming_sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     return seal(folder, tiny.describe_streaming(), tiny.streaming_graphs())
 
 
-def seal(folder: Path, description: ModelDescription, graphs: Mapping[str, bytes]) -> Sealed:
-    """Encrypts and signs a model with the whole runtime around it."""
+def seal(
+    folder: Path,
+    description: ModelDescription,
+    graphs: Mapping[str, bytes],
+    others: Mapping[str, bytes] | None = None,
+) -> Sealed:
+    """Encrypts and signs a model, and other files of it, with the whole runtime around it."""
     bundle, keys = folder / "bundle", folder
     vendor, _ = write_key_pair(generate("signing"), keys / "vendor.pem")
     customer, _ = write_key_pair(generate("recipient"), keys / "acme.pem")
@@ -78,6 +83,7 @@ def seal(folder: Path, description: ModelDescription, graphs: Mapping[str, bytes
         {
             **{f"{name}.onnx": graph for name, graph in graphs.items()},
             "model.json": description.to_json().encode(),
+            **(others or {}),
         },
         [public],
         vendor.public_bytes,

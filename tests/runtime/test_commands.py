@@ -68,6 +68,28 @@ def test_run_inside_a_bundle(sealed: Sealed, audio: Path) -> None:
     assert again.stdout == done.stdout
 
 
+def test_the_compiled_search_inside_a_bundle(sealed_once: Sealed) -> None:
+    """It is there, and it is the bundle's own."""
+    folder = sealed_once.path / "runtime/asrpack/runtime/decoding"
+    script = (
+        "from asrpack.runtime.decoding import PrefixBeamSearch, native_beam\n"
+        "library = native_beam.native_library()\n"
+        "print(library._name, type(PrefixBeamSearch(5)._beam).__name__, sep='\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", "-c", script],
+        env={"PYTHONPATH": f"{sealed_once.path / 'runtime'}{os.pathsep}{SITE}"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    library, beam = done.stdout.splitlines()
+    assert Path(library).parent == folder and beam == "NativeBeam"
+    names = {path.name for path in folder.iterdir()}
+    assert {"prefix_beam.c", "prefix_beam-x86_64.so", "prefix_beam-aarch64.so"} <= names
+
+
 def test_selftest_and_verify_inside_a_bundle(sealed: Sealed) -> None:
     done = inside(sealed.path, "selftest", *keys(sealed))
     assert (done.returncode, done.stderr) == (0, "")

@@ -125,9 +125,9 @@ def streaming_encoder() -> bytes:
     return _graph(nodes, constants, inputs, outputs)
 
 
-def decoder() -> bytes:
+def decoder(seed: int = 2) -> bytes:
     """Scores the next unit by the one before it: a bigram table."""
-    table = np.random.default_rng(2).standard_normal((SIZE, SIZE)).astype(np.float32)
+    table = np.random.default_rng(seed).standard_normal((SIZE, SIZE)).astype(np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "hyps_in"], ["logits"]),
         helper.make_node("LogSoftmax", ["logits"], ["decoder_log_probs"], axis=-1),
@@ -139,6 +139,38 @@ def decoder() -> bytes:
         "hyps_lens": ("N",),
     }
     return _graph(nodes, {"table": table}, inputs, {"decoder_log_probs": ("N", "L", SIZE)})
+
+
+def cached_decoder() -> bytes:
+    """Scores the next unit by all before it: their sum. Keeps what it looked up of each."""
+    table = np.random.default_rng(3).standard_normal((SIZE, SIZE)).astype(np.float32)
+    nodes = [
+        helper.make_node("Shape", ["cache"], ["known"], start=2, end=3),
+        helper.make_node("Slice", ["hyps_in", "known", "end", "one"], ["units"]),
+        helper.make_node("Gather", ["table", "units"], ["new"]),
+        helper.make_node("Unsqueeze", ["new", "zero"], ["next_cache"]),
+        helper.make_node("Concat", ["cache", "next_cache"], ["history"], axis=2),
+        helper.make_node("Squeeze", ["history", "zero"], ["looked_up"]),
+        helper.make_node("CumSum", ["looked_up", "along"], ["sums"]),
+        helper.make_node("Slice", ["sums", "known", "end", "one"], ["logits"]),
+        helper.make_node("LogSoftmax", ["logits"], ["decoder_log_probs"], axis=-1),
+    ]
+    constants = {
+        "table": table,
+        "end": np.array([1 << 40], np.int64),
+        "zero": np.array([0], np.int64),
+        "one": np.array([1], np.int64),
+        "along": np.array(1, np.int64),
+    }
+    inputs = {
+        "encoder_out": ("N", "U", BINS),
+        "encoder_lens": ("N",),
+        "hyps_in": ("N", "L"),
+        "hyps_lens": ("N",),
+        "cache": (1, "N", "C", SIZE),
+    }
+    outputs = {"decoder_log_probs": ("N", "M", SIZE), "next_cache": (1, "N", "M", SIZE)}
+    return _graph(nodes, constants, inputs, outputs)
 
 
 def _graph(

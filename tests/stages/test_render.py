@@ -1,0 +1,134 @@
+"""``encrypt`` and ``render``: the language model, and all that the runtime needs for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from asrpack.bundle.keys import public_pem, recipient_private, signing_private
+from asrpack.bundle.model import NGRAM_FILE, DecodeDefaults, ModelDescription, NgramWeights
+from asrpack.protect.keys import generate
+from asrpack.report.packages import RUNTIME, runtime_packages
+from asrpack.stages.encrypt import Encrypt
+from asrpack.stages.render import PACKAGE, Render, shipped_code, templates_folder
+from asrpack.stages.stage import Context
+from tests.runtime import tiny
+
+MODEL = Path(__file__).parents[1] / "runtime/data/characters.klm"
+RATES = {"rate": 0.1, "substitutions": 1, "deletions": 0, "insertions": 0}
+EVALUATION = {
+    "set": {"utterances": 2, "audio_seconds": 4.0},
+    "size": {"bytes": {"baseline": 10, "candidate": 5}},
+    "timing": {
+        "baseline_rtf": 0.1,
+        "candidate_rtf": 0.1,
+        "host": {"machine": "x86_64", "cores": 2},
+    },
+    "methods": {
+        "attention_rescoring": {
+            unit: {"baseline": RATES, "candidate": RATES} for unit in ("cer", "wer")
+        }
+    },
+    "utterances": [{"utt": "1", "reference": "what was said in the test set"}],
+}
+
+
+def rendered(folder: Path, description: ModelDescription, language_model: Path | None) -> Path:
+    """The tree around a tiny model."""
+    (folder / "onnx").mkdir(parents=True)
+    for name, graph in tiny.graphs().items():
+        (folder / f"onnx/{name}.onnx").write_bytes(graph)
+    (folder / "model.json").write_text(description.to_json(), encoding="utf-8")
+    (folder / "evaluation.json").write_text(json.dumps(EVALUATION), encoding="utf-8")
+    (folder / "test.jsonl").write_text("{}\n", encoding="utf-8")
+    signer, recipient = generate("signing"), generate("recipient")
+    inputs = {
+        "onnx": folder / "onnx",
+        "description": folder / "model.json",
+        "evaluation": folder / "evaluation.json",
+        "source": folder / "onnx",
+        "manifest": folder / "test.jsonl",
+        "templates": templates_folder(),
+    }
+    if language_model is not None:
+        inputs["language_model"] = language_model
+    keys = {
+        "signer": public_pem(signing_private(signer, "signer")).decode(),
+        "recipients": (public_pem(recipient_private(recipient, "recipient")).decode(),),
+    }
+    stage = Encrypt()
+    stage.run(stage.Params.model_validate(keys), inputs, folder, Context())
+    names = {"name": "tiny", "version": "1.0", "build": "cpu"}
+    render = Render()
+    params = render.Params.model_validate({**names, "target": "onnxruntime", "precision": "fp32"})
+    render.run(params, {**inputs, "model": folder / "model"}, folder, Context())
+    return folder / "tree"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rendered(tmp_path_factory.mktemp("plain"), tiny.describe(), None)
+
+
+@pytest.fixture(scope="module")
+def with_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    about = tiny.describe(decode=DecodeDefaults(ngram=NgramWeights()))
+    return rendered(tmp_path_factory.mktemp("ngram"), about, MODEL)
+
+
+def required(tree: Path) -> set[str]:
+    lines = (tree / "requirements.txt").read_text(encoding="utf-8").split()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+", line) for line in lines)
+    return {line.partition("==")[0] for line in lines}
+
+
+def roles(tree: Path) -> dict[str, str]:
+    files: dict[str, str] = json.loads((tree / "asrpack.json").read_bytes())["files"]
+    return files
+
+
+def test_packages_with_and_without_a_language_model() -> None:
+    pytest.importorskip("flashlight.lib.text")
+    plain, more = dict(runtime_packages()), dict(runtime_packages(ngram=True))
+    assert set(RUNTIME) <= set(plain) and plain.items() <= more.items()
+    assert "flashlight-text" in more and "flashlight-text" not in plain
+
+
+def test_the_compiled_search_ships_for_both_machines_with_its_source(plain: Path) -> None:
+    folder = plain / "runtime/asrpack/runtime/decoding"
+    for name in ("prefix_beam.c", "prefix_beam-x86_64.so", "prefix_beam-aarch64.so"):
+        original = PACKAGE / "runtime/decoding" / name
+        assert original in shipped_code()
+        assert (folder / name).read_bytes() == original.read_bytes()
+    assert {path.suffix for path in (plain / "runtime").rglob("*") if path.is_file()} == {
+        *(".py", ".c", ".so")
+    }
+
+
+def test_a_language_model_is_encrypted_and_named(plain: Path, with_model: Path) -> None:
+    assert roles(with_model) == {
+        **roles(plain),
+        f"model/{NGRAM_FILE}.enc": "language_model",
+    }
+    assert set(roles(plain).values()) == {"encoder", "decoder", "description"}
+    sealed = (with_model.parent / f"model/{NGRAM_FILE}.enc").read_bytes()
+    content = MODEL.read_bytes()
+    assert len(sealed) > len(content) and content[:48] not in sealed
+
+
+def test_what_reads_it_is_required_only_where_it_is(plain: Path, with_model: Path) -> None:
+    pytest.importorskip("flashlight.lib.text")
+    assert required(with_model) - required(plain) == {"flashlight-text"}
+    documents = [(tree / "sbom.cdx.json").read_text() for tree in (plain, with_model)]
+    assert ["flashlight-text" in text for text in documents] == [False, True]
+
+
+def test_what_was_said_in_the_test_set_does_not_ship(plain: Path) -> None:
+    assert not [
+        path
+        for path in plain.rglob("*")
+        if path.is_file() and b"what was said in the test set" in path.read_bytes()
+    ]
