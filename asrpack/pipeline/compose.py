@@ -124,6 +124,7 @@ def _pack(
         "templates": Source(templates_folder()),
         "code": Source(code[0], code[1:]),
         "manifest": test,
+        **_language_model(recipe),
     }
     if recipe.protect.watermark is not None:
         tree_inputs["mark"] = Output("watermark", "mark.json")

@@ -49,6 +49,14 @@ class Configure(Stage):
         given = params.model_dump(exclude_none=True)
         chunks = {name: given.pop(name) for name in ("chunk_size", "left_chunks") if name in given}
         if "ngram" in given:
+            if description.unit_type != "char":
+                raise InputError(
+                    f"the model's units are of type {description.unit_type}; a language model is "
+                    "searched with character by character",
+                    code="language-model-units",
+                    place="decode.language_model",
+                    remedy="take `language_model` out of the recipe",
+                )
             given["ngram"] = NgramWeights(**{**_tuned(description), **given["ngram"]})
         decode = replace(description.decode, **given)
         description = replace(description, decode=decode)

@@ -77,6 +77,8 @@ class Render(Stage):
         (tree / "asrpack.json").write_bytes(metadata.to_json())
         packages = runtime_packages(ngram=description.decode.ngram is not None)
         sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
+        if "language_model" in inputs:
+            sources |= file_digests(inputs["language_model"], "language_model")
         common: dict[str, Any] = {
             "name": params.name,
             "bundle_id": metadata.bundle_id,

@@ -103,3 +103,10 @@ def test_one_that_was_not_tuned(
 def test_other_families_have_no_such_weights(tmp_path: Path, deepspeech2: ModelDescription) -> None:
     other = replace(deepspeech2, family="paddlespeech_u2")
     assert configured(tmp_path, other, ngram={}).ngram == NgramWeights()
+
+
+@pytest.mark.parametrize("unit_type", ["word", "spm"])
+def test_a_language_model_needs_characters(tmp_path: Path, unit_type: str) -> None:
+    with pytest.raises(InputError, match=f"of type {unit_type}") as caught:
+        configured(tmp_path, tiny.describe(unit_type=unit_type), ngram={"alpha": 1.0})
+    assert caught.value.code == "language-model-units"
