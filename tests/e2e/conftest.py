@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+# By which the quickstart model can be decoded.
+METHODS = ["ctc_greedy_search", "ctc_prefix_beam_search", "attention", "attention_rescoring"]
 RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart" / "recipe.yaml"
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from asrpack.bundle.model import DECODE_METHODS
-from tests.e2e.conftest import RECIPE, Workshop
+from tests.e2e.conftest import METHODS, RECIPE, Workshop
 
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("e2e")]
 
@@ -25,7 +24,7 @@ def unmarked_recipe(shop: Workshop, folder: Path) -> Path:
     del recipe["protect"]["watermark"]
     recipe["protect"]["encrypt"]["recipients"][0]["file"] = str(shop.keys / "acme.pub")
     recipe["protect"]["sign"]["key"]["file"] = str(shop.keys / "vendor.pem")
-    recipe["evaluate"] = {"methods": list(DECODE_METHODS), "oracle": "paddlespeech"}
+    recipe["evaluate"] = {"methods": METHODS, "oracle": "paddlespeech"}
     path = folder / "recipe.yaml"
     yaml.dump(recipe, path)
     return path
@@ -38,5 +37,5 @@ def test_texts_equal_paddlespeechs(workshop: Workshop, tmp_path: Path) -> None:
     evaluation = json.loads((artifact / "evaluation.json").read_bytes())
     oracle = evaluation["paddlespeech"]
     assert oracle["versions"]["paddlespeech"] == "1.5.0"
-    for method in DECODE_METHODS:
+    for method in METHODS:
         assert oracle["candidate"][method] == {"identical": 105, "different": []}, method

@@ -43,9 +43,9 @@ def changed(before: dict[str, Node], after: dict[str, Node]) -> set[str]:
 def test_a_language_model_ships_and_is_searched_with(sound: Path) -> None:
     """Nothing is exported anew for it."""
     found = nodes(sound, f"decode={{language_model: {{path: {ARPA}, beta: 2.0}}}}")
-    assert changed(nodes(sound), found) == {"configure", "evaluate", "encrypt"}
+    assert changed(nodes(sound), found) == {"configure", "evaluate", "encrypt", "render"}
     assert found["configure"].params.model_dump()["ngram"] == {"beta": 2.0}
-    for name in ("evaluate", "encrypt"):
+    for name in ("evaluate", "encrypt", "render"):
         assert found[name].inputs["language_model"] == Source(ARPA)
     plain = nodes(sound, f"decode={{language_model: {{path: {ARPA}}}}}")
     assert plain["configure"].params.model_dump()["ngram"] == {}

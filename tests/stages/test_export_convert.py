@@ -79,14 +79,20 @@ def test_export_leaves_what_it_declares(exported: Path) -> None:
         "paddle/encoder.pdiparams",
     ]
     cases = load_cases(exported / "cases.npz")
-    assert [case.graph for case in cases] == ["encoder", "decoder"]
+    assert [(case.graph, case.label) for case in cases] == [
+        ("encoder", ""),
+        ("decoder", ""),
+        ("decoder", "with a cache"),
+    ]
     expected = {**cases[0].expected, **cases[1].expected}
     assert {name: array.shape for name, array in expected.items()} == {
         "encoder_out": (3, 21, 16),
         "ctc_log_probs": (3, 21, 13),
         "out_lens": (3,),
         "decoder_log_probs": (3, 8, 13),
+        "next_cache": (2, 3, 8, 16),
     }
+    assert cases[2].expected["decoder_log_probs"].shape == (3, 4, 13)
     assert expected["out_lens"].tolist() == [21, 14, 7]
 
 
@@ -129,8 +135,12 @@ def test_names_types_and_axes_of_the_graphs(converted: Path) -> None:
         "encoder_lens": (int64, ["N"]),
         "hyps_in": (int64, ["N", "L"]),
         "hyps_lens": (int64, ["N"]),
+        "cache": (float32, [2, "N", "C", 16]),
     }
-    assert shapes(decoder.graph.output) == {"decoder_log_probs": (float32, ["N", "L", 13])}
+    assert shapes(decoder.graph.output) == {
+        "decoder_log_probs": (float32, ["N", "M", 13]),
+        "next_cache": (float32, [2, "N", "M", 16]),
+    }
 
 
 @pytest.mark.parametrize(("rows", "frames"), [(1, 7), (1, 90), (2, 200), (5, 33)])
