@@ -55,7 +55,7 @@ OPTIMIZED = Output("optimize", "onnx")
 def _quantize(recipe: Recipe, build: str) -> Node:
     variant = recipe.builds[build]
     inputs = {"onnx": OPTIMIZED}
-    return node(Quantize(), inputs, precision=variant.precision, exclude=variant.exclude)
+    return node(Quantize(), inputs, precision=variant.precision, **variant.quantize.options())
 
 
 def _watermark(recipe: Recipe) -> Node:

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from asrpack.bundle.secrets import SecretSource
 from asrpack.recipe.decode import Decode, DecodeMethod
 from asrpack.recipe.model_source import Model
+from asrpack.recipe.quantize import Quantize
 from asrpack.recipe.section import Fraction, RecipePath, Section
 
 MAX_RECIPIENTS = 64
@@ -55,23 +56,20 @@ class Build(Section):
         description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
         "quarter (dynamic quantization of the matrix products, per channel)."
     )
-    exclude: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
-        default=None,
-        description="int8 only: shell patterns (`*`, `?`) of the names of nodes or weights that "
-        "stay fp32. Without it the output layers stay fp32; a list replaces that default, and an "
-        "empty list quantizes everything.",
+    quantize: Quantize = Field(
+        default=Quantize(), description="How int8 quantizes; without it, as is safe for most."
     )
 
     @model_validator(mode="after")
-    def _exclude_needs_int8(self) -> Build:
-        if self.exclude is not None and self.precision != "int8":
+    def _quantize_needs_integers(self) -> Build:
+        if "quantize" in self.model_fields_set and self.precision in ("fp32", "fp16"):
             raise PydanticCustomError(
-                "exclude_precision",
+                "quantize_precision",
                 "has no effect with precision {precision}",
                 {
                     "precision": self.precision,
-                    "at": "exclude",
-                    "remedy": "take `exclude` out, or set `precision: int8`",
+                    "at": "quantize",
+                    "remedy": "take `quantize` out, or set `precision: int8`",
                 },
             )
         return self

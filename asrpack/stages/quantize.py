@@ -55,8 +55,9 @@ class Quantize(Stage):
 
         import onnx
 
-        from asrpack.graph import quantize
         from asrpack.graph.files import save_proto
+        from asrpack.graph.quantization.dynamic import to_int8
+        from asrpack.graph.quantization.half import to_fp16
 
         models = {path.name: onnx.load(str(path)) for path in paths}
         excluded = _excluded(models, params.exclude) if params.precision == "int8" else {}
@@ -64,9 +65,9 @@ class Quantize(Stage):
             context.progress(done, len(models), name)
             metadata = list(model.metadata_props)
             if params.precision == "int8":
-                result = quantize.to_int8(model, excluded[name])
+                result = to_int8(model, excluded[name])
             else:
-                result = quantize.to_fp16(model)
+                result = to_fp16(model)
             # The tools leave traces of their own.
             result.producer_name, result.producer_version = model.producer_name, ""
             del result.metadata_props[:]
@@ -78,15 +79,15 @@ def _excluded(
     models: Mapping[str, ModelProto], patterns: tuple[str, ...] | None
 ) -> dict[str, set[str]]:
     """Names of the nodes that stay fp32, by graph."""
-    from asrpack.graph import quantize
+    from asrpack.graph.quantization import layers
 
     if patterns is None:
-        return {name: quantize.output_layers(model) for name, model in models.items()}
-    found = {name: quantize.matching(model, patterns) for name, model in models.items()}
+        return {name: layers.output_layers(model) for name, model in models.items()}
+    found = {name: layers.matching(model, patterns) for name, model in models.items()}
     for pattern in patterns:
         if not any(by_pattern[pattern] for by_pattern in found.values()):
             weights = [
-                node.input[1] for model in models.values() for node in quantize.quantizable(model)
+                node.input[1] for model in models.values() for node in layers.quantizable(model)
             ]
             raise InputError(
                 f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",

@@ -6,7 +6,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from asrpack.errors import InputError
-from asrpack.graph.quantize import to_fp16, to_int8
+from asrpack.graph.quantization.dynamic import to_int8
+from asrpack.graph.quantization.half import to_fp16
 from asrpack.graph.weights import weight_matrices
 from tests.graph.small import graph
 

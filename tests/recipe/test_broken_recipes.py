@@ -72,7 +72,9 @@ SCHEMA_FAULTS = (
     edit("not_a_number", ("max: 0.08", "max: low")),
     edit("infinite", ("error_rate: {max: 0.08}", "speedup: {min: .inf}")),
     edit("gate_bounds_nothing", ("max: 0.08", "metric: wer")),
-    edit("exclude_without_int8", ("precision: int8", "precision: fp16, exclude: [ctc]")),
+    edit(
+        "quantize_without_int8", ("precision: int8", "precision: fp16, quantize: {exclude: [ctc]}")
+    ),
     edit("chunk_of_nothing", ("gate:", "streaming: {chunk_size: 0}\ngate:")),
     edit("chunk_misspelt", ("gate:", "streaming: {chunksize: 16, left_chunks: -2}\ngate:")),
     edit("streaming_is_a_switch", ("gate:", "streaming: true\ngate:")),

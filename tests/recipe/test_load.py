@@ -32,7 +32,7 @@ def test_sound(sound: Path, quickstart: Path) -> None:
     assert loaded.digest == hashlib.sha256(SOUND.encode()).hexdigest()
     assert recipe.model.path == quickstart / "conformer_digits_cards"
     assert recipe.protect.encrypt.recipients[0].file == sound / "keys" / "acme.pub"
-    assert recipe.builds["cpu"].exclude is None
+    assert recipe.builds["cpu"].quantize.exclude is None
     assert recipe.evaluate.oracle == "none" and recipe.gate.speedup is None
     source = recipe.protect.sign.key.source()
     assert (source.kind, source.value) == ("file", str(sound / "keys" / "vendor.pem"))
@@ -98,7 +98,7 @@ VALUES = {
     "gate.error_rate.max": st.floats(0, 1),
     "gate.size.max_ratio": st.floats(0, 10, exclude_min=True),
     "protect.watermark.strength": st.floats(0, 0.5, exclude_min=True),
-    "builds.cpu.exclude": st.lists(
+    "builds.cpu.quantize.exclude": st.lists(
         st.text(st.characters(codec="ascii", exclude_characters="$"), min_size=1)
     ),
     "version": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", fullmatch=True),
