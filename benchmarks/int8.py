@@ -32,6 +32,7 @@ from benchmarks.stage_chain import run_stage, run_until_optimized
 MANIFEST = Path(__file__).parents[1] / "recipes/quickstart/data/calibration.jsonl"
 FRAMES_PER_SECOND = 100
 UNITS_PER_SECOND = 4
+DECODER_BLOCKS = 6
 
 
 def main() -> None:
@@ -83,6 +84,7 @@ def feeds(batch: int, seconds: float) -> dict[str, dict[str, np.ndarray]]:
             "encoder_lens": np.full(batch, shape[1]),
             "hyps_in": generator.integers(2, 4000, (batch, units)),
             "hyps_lens": np.full(batch, units),
+            "cache": np.zeros((DECODER_BLOCKS, batch, 0, 256), np.float32),
         },
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from asrpack.measure.host import cpu_flags
+from asrpack.runtime.cpu import cpu_flags
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Quantize(Stage):
     """``onnx/``: the same graphs in fp32, fp16 or int8. Same bytes for the same input."""
 
     name: ClassVar[str] = "quantize"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("onnx",)
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     isolated: ClassVar[bool] = True

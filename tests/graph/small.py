@@ -13,6 +13,8 @@ import onnxruntime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx_ir.passes import PassBase
 
+from asrpack.runtime.cpu import cpu_flags, has_vnni
+
 Shape = Sequence[int | str]
 
 
@@ -60,9 +62,9 @@ def run(
         int8: with them, and exact: one of them replaces the kernel that saturates.
     """
     options = onnxruntime.SessionOptions()
-    if int8:
+    if int8 and not has_vnni(cpu_flags()):
         options.add_session_config_entry("session.x64quantprecision", "1")
-    else:
+    elif not int8:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -74,8 +74,9 @@ def test_every_matrix_but_the_output_layers_is_int8(int8):
         if node.op_type == "MatMul" and node.input[1] in {item.name for item in graph.initializer}
     ]
     assert len(full) == 2
-    # 4 blocks of 11 matrices, the subsampling's projection; one decoder block of 10.
-    assert operators(int8 / "encoder.onnx").count("MatMulInteger") == 45
+    # 4 blocks of 11 matrices, the subsampling's projection and second convolution; one decoder
+    # block of 10.
+    assert operators(int8 / "encoder.onnx").count("MatMulInteger") == 46
     assert operators(int8 / "decoder.onnx").count("MatMulInteger") == 10
     # Two layers behind one activation quantize it once.
     assert operators(int8 / "encoder.onnx").count("DynamicQuantizeLinear") < 45

@@ -5,22 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 # Between a layer that makes logits and a graph's output.
 _AFTER_LOGITS = frozenset({"Add", "Cast", "Identity", "LogSoftmax", "Reshape", "Softmax"})
+# The first layer sees one channel: too few products a number to be worth rounding.
+_MIN_CHANNELS = 16
 
 
 def quantizable(model: ModelProto) -> list[NodeProto]:
-    """MatMul nodes by a constant fp32 matrix, in the graph's order."""
-    matrices = {
-        item.name
+    """Nodes whose constant fp32 weights can become integers, in the graph's order.
+
+    MatMul by a matrix, and what :func:`is_convolution` takes.
+    """
+    shapes = {
+        item.name: tuple(item.dims)
         for item in model.graph.initializer
-        if len(item.dims) == 2 and item.data_type == TensorProto.FLOAT
+        if item.data_type == TensorProto.FLOAT
     }
     return [
-        node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in matrices
+        node
+        for node in model.graph.node
+        if len(node.input) > 1
+        and (shape := shapes.get(node.input[1])) is not None
+        and ((node.op_type == "MatMul" and len(shape) == 2) or is_convolution(node, shape))
     ]
+
+
+def is_convolution(node: NodeProto, kernel: Sequence[int]) -> bool:
+    """Whether a node is a convolution of many channels without groups or padding."""
+    if node.op_type != "Conv" or kernel[1] < _MIN_CHANNELS:
+        return False
+    given = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    return (
+        given.get("group", 1) == 1
+        and given.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        and not any(given.get("pads", ()))
+        and all(size == 1 for size in given.get("dilations", ()))
+    )
 
 
 def output_layers(model: ModelProto) -> set[str]:

@@ -1,0 +1,32 @@
+"""What this machine's CPU can do, as far as it decides how integers are multiplied."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+_CPU_INFO = Path("/proc/cpuinfo")
+# What ONNX Runtime's kernels with VNNI look for: either form, the first with its companions.
+_VNNI = (
+    frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
+    frozenset({"avx2", "avx_vnni"}),
+)
+
+
+@cache
+def cpu_flags(path: Path = _CPU_INFO) -> frozenset[str]:
+    """Instruction set flags as Linux names them; empty elsewhere."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def has_vnni(flags: frozenset[str]) -> bool:
+    """Whether sums of int8 products are exact: x86 adds them up in 16 bits without VNNI."""
+    return any(needed <= flags for needed in _VNNI)
