@@ -22,6 +22,7 @@ from asrpack.pipeline.node import Node
 from asrpack.pipeline.plan import SourceDigests, Step, check_names, make_plan, upto
 from asrpack.pipeline.runner import Runner
 from asrpack.recipe.load import LoadedRecipe
+from asrpack.report.search_table import search_table
 
 # A build keeps about eight copies of the weights: inputs, Paddle, ONNX before and after each stage.
 COPIES_OF_WEIGHTS = 8
@@ -77,8 +78,8 @@ def run_builds(request: Request, listen: Listener) -> None:
             entries = runner.run(
                 steps,
                 force=request.force,
-                after=lambda stage, entry, job=job, runner=runner: _check_gate(  # type: ignore[misc]
-                    stage, entry, job, runner.entries
+                after=lambda stage, entry, job=job, runner=runner: _look_at(  # type: ignore[misc]
+                    stage, entry, job, runner.entries, listen
                 ),
             )
             listen(_finish(job, loaded, request, entries))
@@ -136,9 +137,18 @@ def _check_disk(checked: Checked, steps: list[Step], cache: Cache, artifact: Art
             )
 
 
-def _check_gate(stage: str, entry: Entry, job: _Job, entries: Mapping[str, Entry]) -> None:
-    if stage != "gate":
-        return
+def _look_at(
+    stage: str, entry: Entry, job: _Job, entries: Mapping[str, Entry], listen: Listener
+) -> None:
+    """What a build itself does with a stage's result."""
+    if stage == "search":
+        found = json.loads(entry.path("search.json").read_bytes())
+        listen(Event("note", job.name, stage, search_table(found)))
+    if stage == "gate":
+        _check_gate(entry, job, entries)
+
+
+def _check_gate(entry: Entry, job: _Job, entries: Mapping[str, Entry]) -> None:
     verdict = json.loads(entry.path("gate.json").read_bytes())
     if verdict["ok"]:
         job.artifact.discard("rejected")
@@ -168,6 +178,8 @@ def _place_results(artifact: Artifact, entries: Mapping[str, Entry], prefix: str
         (artifact.folder / prefix).mkdir(exist_ok=True)
     artifact.place(entries["evaluate"].path("evaluation.json"), f"{prefix}evaluation.json")
     artifact.place(entries["gate"].path("gate.json"), f"{prefix}gate.json")
+    if "search" in entries:
+        artifact.place(entries["search"].path("search.json"), f"{prefix}search.json")
 
 
 def _finish(

@@ -63,6 +63,7 @@ class Cache:
         self.root = root / LAYOUT
         self._work = self.root / "work"
         self._locks = self.root / "locks"
+        self._scratch = self.root / "scratch"
         try:
             self._work.mkdir(parents=True, exist_ok=True)
             self._locks.mkdir(exist_ok=True)
@@ -109,6 +110,12 @@ class Cache:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def scratch(self, key: str) -> Path:
+        """A folder that outlives a killed run, until the key is stored. Its lock must be held."""
+        folder = self._scratch / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def store(
         self,
         workspace: Path,
@@ -135,6 +142,7 @@ class Cache:
             entry.folder.rename(replaced)
         workspace.rename(entry.folder)
         shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(self._scratch / key, ignore_errors=True)
         return entry
 
     def sweep(self) -> None:

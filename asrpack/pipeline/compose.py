@@ -21,6 +21,7 @@ from asrpack.stages.quantize import Quantize
 from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code, templates_folder
 from asrpack.stages.seal import Seal
+from asrpack.stages.search import Search
 from asrpack.stages.watermark import Watermark
 
 
@@ -39,7 +40,7 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     probe_set = _manifest(calibration, checked.calibration) if calibration else test
     nodes = to_onnx(recipe, checked.model, probe_set)
     candidate = Output("quantize", "onnx")
-    nodes.append(_quantize(recipe, build))
+    nodes += _quantize(recipe, build, nodes[-1], probe_set)
     if recipe.protect.watermark is not None:
         nodes.append(_watermark(recipe))
         candidate = Output("watermark", "onnx")
@@ -52,10 +53,31 @@ CONFIGURED = Output("configure", "model.json")
 OPTIMIZED = Output("optimize", "onnx")
 
 
-def _quantize(recipe: Recipe, build: str) -> Node:
+def _quantize(recipe: Recipe, build: str, optimize: Node, calibration: Source) -> list[Node]:
     variant = recipe.builds[build]
-    inputs = {"onnx": OPTIMIZED}
-    return node(Quantize(), inputs, precision=variant.precision, **variant.quantize.options())
+    inputs: dict[str, Source | Output] = {"onnx": OPTIMIZED}
+    if variant.precision != "auto":
+        options = variant.quantize.options()
+        return [node(Quantize(), inputs, precision=variant.precision, **options)]
+    rate = recipe.gate.error_rate
+    assert rate is not None  # the recipe's own validator
+    searched = {
+        **inputs,
+        "cases": optimize.inputs["cases"],
+        "description": CONFIGURED,
+        "manifest": calibration,
+        **_language_model(recipe),
+    }
+    search = node(
+        Search(),
+        searched,
+        metric=rate.metric,
+        max_increase=rate.max_increase,
+        seconds=variant.search and variant.search.seconds,
+        exclude=variant.quantize.exclude,
+    )
+    inputs["search"] = Output("search", "search.json")
+    return [search, node(Quantize(), inputs, precision="auto")]
 
 
 def _watermark(recipe: Recipe) -> Node:

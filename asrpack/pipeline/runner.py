@@ -68,7 +68,7 @@ class Runner:
             with self._cache.workspace(key) as workspace:
                 began = time.perf_counter()
                 try:
-                    self._execute(node, workspace)
+                    self._execute(node, key, workspace)
                     self._check_outputs(node, workspace / "out")
                 except BaseException as error:
                     self._tell("failed", node)
@@ -83,7 +83,7 @@ class Runner:
             self._tell("done", node, seconds=entry.seconds)
             return entry
 
-    def _execute(self, node: Node, workspace: Path) -> None:
+    def _execute(self, node: Node, key: str, workspace: Path) -> None:
         inputs = {
             name: self.entries[ref.stage].path(ref.name) if isinstance(ref, Output) else ref.path
             for name, ref in node.inputs.items()
@@ -91,15 +91,17 @@ class Runner:
         progress = lambda done, total, text: self._tell(  # noqa: E731
             "progress", node, text, done=done, total=total
         )
+        scratch = self._cache.scratch(key) if node.stage.resumes else None
         if node.stage.isolated:
-            run_isolated(node.stage, node.params, inputs, workspace, Context(progress))
+            context = Context(progress, scratch=scratch)
+            run_isolated(node.stage, node.params, inputs, workspace, context)
         else:
             secrets: Mapping[str, bytes] = {
                 name: source.read() for name, source in node.secrets.items()
             }
             out = workspace / "out"
             try:
-                node.stage.run(node.params, inputs, out, Context(progress, secrets))
+                node.stage.run(node.params, inputs, out, Context(progress, secrets, scratch))
             except OSError as error:
                 raise _disk_error(node, error) from error
 

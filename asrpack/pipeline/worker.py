@@ -56,6 +56,7 @@ def run_isolated(
         "params": params.model_dump(mode="json"),
         "inputs": {name: str(path) for name, path in inputs.items()},
         "out": str(workspace / "out"),
+        "scratch": None if context.scratch is None else str(context.scratch),
         "parent": os.getpid(),
         "path": sys.path,
     }
@@ -157,7 +158,9 @@ def main() -> None:
     inputs = {key: Path(value) for key, value in job["inputs"].items()}
     try:
         params = stage.Params.model_validate(job["params"])
-        stage.run(params, inputs, Path(job["out"]), Context(_sender(events)))
+        scratch = None if job["scratch"] is None else Path(job["scratch"])
+        context = Context(_sender(events), scratch=scratch)
+        stage.run(params, inputs, Path(job["out"]), context)
     except AsrpackError as error:
         _send(events, {"error": _pack(error)})
     # Paddle's and onnxruntime's own exit handlers are known to crash: all is written, leave.

@@ -1,4 +1,4 @@
-"""The recipe's ``builds.NAME.quantize`` section."""
+"""The recipe's ``builds.NAME.quantize`` and ``builds.NAME.search`` sections."""
 
 from __future__ import annotations
 
@@ -24,3 +24,14 @@ class Quantize(Section):
     def options(self) -> dict[str, Any]:
         """Of the quantize stage; None where its own default counts."""
         return self.model_dump()
+
+
+class Search(Section):
+    """How long ``precision: auto`` looks for the layers that must stay fp32."""
+
+    seconds: float = Field(
+        default=900.0,
+        gt=0,
+        description="Time budget; when it is over the best configuration found so far is taken. A "
+        "build that was stopped goes on with what was measured.",
+    )

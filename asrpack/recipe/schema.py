@@ -14,12 +14,12 @@ from pydantic_core import PydanticCustomError
 from asrpack.bundle.secrets import SecretSource
 from asrpack.recipe.decode import Decode, DecodeMethod
 from asrpack.recipe.model_source import Model
-from asrpack.recipe.quantize import Quantize
+from asrpack.recipe.quantize import Quantize, Search
 from asrpack.recipe.section import Fraction, RecipePath, Section
 
 MAX_RECIPIENTS = 64
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "auto"]
 
 FileNamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 # No dot: `--set builds.NAME.precision=…` separates with dots.
@@ -54,10 +54,14 @@ class Build(Section):
     target: Literal["onnxruntime"] = Field(description="What runs the model.")
     precision: Precision = Field(
         description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
-        "quarter (dynamic quantization of the matrix products, per channel)."
+        "quarter (dynamic quantization of the matrix products, per channel), auto: int8 but for "
+        "layers that must stay fp32 to keep `gate.error_rate.max_increase` on the calibration set."
     )
     quantize: Quantize = Field(
         default=Quantize(), description="How int8 quantizes; without it, as is safe for most."
+    )
+    search: Search | None = Field(
+        default=None, description="auto only: how long to look; without it, 15 minutes."
     )
 
     @model_validator(mode="after")
@@ -70,6 +74,16 @@ class Build(Section):
                     "precision": self.precision,
                     "at": "quantize",
                     "remedy": "take `quantize` out, or set `precision: int8`",
+                },
+            )
+        if self.search is not None and self.precision != "auto":
+            raise PydanticCustomError(
+                "search_precision",
+                "has no effect with precision {precision}",
+                {
+                    "precision": self.precision,
+                    "at": "search",
+                    "remedy": "take `search` out, or set `precision: auto`",
                 },
             )
         return self
@@ -295,6 +309,33 @@ class Recipe(Section):
         default=Gate(), description="What the finished model must meet, or the build fails."
     )
     protect: Protect = Field(description="Watermark, recipients and signature.")
+
+    @model_validator(mode="after")
+    def _search_has_a_bound_and_data(self) -> Recipe:
+        names = [name for name, build in self.builds.items() if build.precision == "auto"]
+        rate = self.gate.error_rate
+        if not names:
+            return self
+        if rate is None or rate.max_increase is None:
+            raise PydanticCustomError(
+                "auto_unbounded",
+                "has precision auto, but nothing says how much the error rate may rise",
+                {
+                    "at": f"builds.{names[0]}",
+                    "remedy": "add `gate: {error_rate: {max_increase: 0.002}}`, 0.2 % absolute",
+                },
+            )
+        if self.data.calibration is None:
+            raise PydanticCustomError(
+                "auto_blind",
+                "has precision auto, but there is no calibration set to search on",
+                {
+                    "at": f"builds.{names[0]}",
+                    "remedy": "add `data: {calibration: {manifest: …}}`, speech apart from the "
+                    "test set",
+                },
+            )
+        return self
 
     @property
     def right_to_left(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from asrpack.errors import InputError
 from asrpack.stages import stage
@@ -24,7 +25,7 @@ class QuantizeParams(stage.Params):
             projection and the decoder's last one. An empty tuple quantizes everything.
     """
 
-    precision: Literal["fp32", "fp16", "int8"] = "int8"
+    precision: Literal["fp32", "fp16", "int8", "auto"] = "int8"
     exclude: tuple[str, ...] | None = None
 
 
@@ -41,59 +42,97 @@ class Quantize(Stage):
     def run(
         self, params: QuantizeParams, inputs: Mapping[str, Path], out: Path, context: Context
     ) -> None:
-        """Reads ``onnx``, the folder of optimized graphs.
+        """Reads ``onnx``, the folder of optimized graphs; for ``auto``, ``search`` too.
 
         Raises:
             InputError: a pattern of ``exclude`` names nothing.
         """
         folder = out / "onnx"
         folder.mkdir()
-        paths = sorted(inputs["onnx"].glob("*.onnx"))
-        if params.precision == "fp32":
-            for path in paths:
-                shutil.copyfile(path, folder / path.name)
-            return
+        source = inputs["onnx"]
+        match params.precision:
+            case "fp32":
+                for path in source.glob("*.onnx"):
+                    shutil.copyfile(path, folder / path.name)
+            case "fp16":
+                from asrpack.graph.quantization.half import to_fp16
 
-        import onnx
-
-        from asrpack.graph.files import save_proto
-        from asrpack.graph.quantization.dynamic import to_int8
-        from asrpack.graph.quantization.half import to_fp16
-
-        models = {path.name: onnx.load(str(path)) for path in paths}
-        excluded = _excluded(models, params.exclude) if params.precision == "int8" else {}
-        for done, (name, model) in enumerate(models.items()):
-            context.progress(done, len(models), name)
-            metadata = list(model.metadata_props)
-            if params.precision == "int8":
-                result = to_int8(model, excluded[name])
-            else:
-                result = to_fp16(model)
-            # The tools leave traces of their own.
-            result.producer_name, result.producer_version = model.producer_name, ""
-            del result.metadata_props[:]
-            result.metadata_props.extend(metadata)
-            save_proto(result, folder / name)
+                for name, model in read_graphs(source).items():
+                    _save(to_fp16(model), model, folder / name)
+            case "int8":
+                quantize_folder(source, folder, _excluded(source, params.exclude))
+            case "auto":
+                found = json.loads(inputs["search"].read_bytes())
+                quantize_folder(source, folder, kept_layers(found))
 
 
-def _excluded(
-    models: Mapping[str, ModelProto], patterns: tuple[str, ...] | None
-) -> dict[str, set[str]]:
+def quantize_folder(source: Path, folder: Path, kept: Mapping[str, Collection[str]]) -> None:
+    """Writes the graphs of ``source`` in dynamic int8.
+
+    Args:
+        kept: by graph, the weights or nodes that stay fp32.
+    """
+    from asrpack.graph.quantization.dynamic import to_int8
+    from asrpack.graph.quantization.layers import quantizable
+
+    for name, model in read_graphs(source).items():
+        names = kept.get(Path(name).stem, ())
+        excluded = {
+            node.name for node in quantizable(model) if node.name in names or node.input[1] in names
+        }
+        _save(to_int8(model, excluded), model, folder / name)
+
+
+def kept_layers(search: Mapping[str, Any]) -> dict[str, set[str]]:
+    """From ``search.json``: by graph the weights that stay fp32."""
+    kept: dict[str, set[str]] = {}
+    for layer in search["layers"]:
+        if layer["precision"] == "fp32":
+            kept.setdefault(layer["graph"], set()).add(layer["name"])
+    return kept
+
+
+def read_graphs(folder: Path) -> dict[str, ModelProto]:
+    """The graphs of a folder by file name, in order."""
+    import onnx
+
+    return {path.name: onnx.load(str(path)) for path in sorted(folder.glob("*.onnx"))}
+
+
+def unmatched(pattern: str, models: Iterable[ModelProto]) -> InputError:
+    """The error of a pattern that names no layer."""
+    from asrpack.graph.quantization.layers import quantizable
+
+    weights = [node.input[1] for model in models for node in quantizable(model)]
+    return InputError(
+        f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",
+        code="exclude-unmatched",
+        place="quantize",
+        remedy=f"use the names of weights, such as {', '.join(weights[:3])}",
+    )
+
+
+def _save(result: ModelProto, model: ModelProto, path: Path) -> None:
+    """Without the traces that the tools leave of themselves."""
+    from asrpack.graph.files import save_proto
+
+    metadata = [(item.key, item.value) for item in model.metadata_props]
+    result.producer_name, result.producer_version = model.producer_name, ""
+    del result.metadata_props[:]
+    for key, value in metadata:
+        result.metadata_props.add(key=key, value=value)
+    save_proto(result, path)
+
+
+def _excluded(source: Path, patterns: tuple[str, ...] | None) -> dict[str, set[str]]:
     """Names of the nodes that stay fp32, by graph."""
-    from asrpack.graph.quantization import layers
+    from asrpack.graph.quantization.layers import matching, output_layers
 
+    models = read_graphs(source)
     if patterns is None:
-        return {name: layers.output_layers(model) for name, model in models.items()}
-    found = {name: layers.matching(model, patterns) for name, model in models.items()}
+        return {Path(name).stem: output_layers(model) for name, model in models.items()}
+    found = {Path(name).stem: matching(model, patterns) for name, model in models.items()}
     for pattern in patterns:
         if not any(by_pattern[pattern] for by_pattern in found.values()):
-            weights = [
-                node.input[1] for model in models.values() for node in layers.quantizable(model)
-            ]
-            raise InputError(
-                f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",
-                code="exclude-unmatched",
-                place="quantize",
-                remedy=f"use the names of weights, such as {', '.join(weights[:3])}",
-            )
+            raise unmatched(pattern, models.values())
     return {name: set().union(*by_pattern.values()) for name, by_pattern in found.items()}

@@ -24,10 +24,13 @@ class Context:
     Attributes:
         progress: call with (done, total, text); shown live, cheap to call often.
         secrets: key material by the name that the plan gave it. Never write, log or return it.
+        scratch: of a stage that ``resumes``, a folder that a killed run of the same inputs and
+            parameters left; None where the stage is run outside a build.
     """
 
     progress: Callable[[int, int, str], None] = lambda done, total, text: None
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    scratch: Path | None = None
 
 
 class Stage(ABC):
@@ -42,6 +45,7 @@ class Stage(ABC):
         isolated: run in a child process with a clean environment (needed for Paddle, and to
             measure memory). Such a stage gets no secrets.
         timeout: seconds an isolated stage may take.
+        resumes: takes long, and keeps in its scratch folder what it has so far.
     """
 
     name: ClassVar[str]
@@ -50,6 +54,7 @@ class Stage(ABC):
     tools: ClassVar[tuple[str, ...]] = ()
     isolated: ClassVar[bool] = False
     timeout: ClassVar[float] = 3600.0
+    resumes: ClassVar[bool] = False
     Params: ClassVar[type[Params]] = Params
 
     @abstractmethod
