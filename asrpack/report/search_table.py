@@ -34,16 +34,20 @@ def _layers(search: Mapping[str, Any]) -> Iterator[str]:
 
 def _candidates(search: Mapping[str, Any]) -> Iterator[str]:
     metric, fp32 = search["metric"].upper(), search["fp32"]["error_rate"]
-    yield f"{'':2}{'candidate':16}{'MB':>8}{'of fp32':>9}{'speed':>8}{metric:>9}{'rise':>9}"
+    yield (
+        f"{'':2}{'candidate':16}{'MB':>8}{'of fp32':>9}{'speed':>8}{metric:>9}{'rise':>9}"
+        f"{'at most':>9}"
+    )
     yield f"{'':2}{'fp32':16}{search['fp32']['bytes'] / 1e6:8.1f}{1:9.0%}{1:7.2f}x{fp32:9.2%}"
     for item in search["candidates"]:
         mark = "→" if item["chosen"] else ""
         yield (
             f"{mark:2}{item['name']:16}{item['bytes'] / 1e6:8.1f}{item['size_ratio']:9.0%}"
             f"{item['speedup']:7.2f}x{item['error_rate']:9.2%}{item['increase']:+9.2%}"
+            f"{item['increase_bound']:+9.2%}"
         )
     limit = search["budget"]["max_increase"]
-    yield f"{_STOPPED[search['stopped']]} (a rise of {limit:.2%} on the calibration set)"
+    yield f"{_STOPPED[search['stopped']]} ({limit:.2%} more errors; 95 % interval, calibration set)"
 
 
 def _name(layer: Mapping[str, Any]) -> str:

@@ -36,7 +36,8 @@ class SearchParams(stage.Params):
 
     Attributes:
         metric: ``cer`` or ``wer``.
-        max_increase: of the error rate on the calibration set over fp32's, absolute.
+        max_increase: of the error rate on the calibration set over fp32's, absolute; the upper
+            end of the increase's 95 % interval is held against it.
         seconds: after which the best found so far is taken. A measurement that has begun ends.
         exclude: shell patterns of layers that stay fp32 whatever the search finds.
     """
@@ -292,6 +293,7 @@ class _Trial:
             size_ratio=size / _size(self.inputs["onnx"]),
             speedup=timing["speedup"],
             increase=edits["increase"],
+            increase_bound=edits["increase_interval_95"][1],
             emptied=len(compared["emptied"]),
             **_errors(edits["candidate"]),
         )

@@ -90,6 +90,25 @@ class Secretive(Stage):
         (out / "length").write_text(str(len(context.secrets["key"])))
 
 
+class Resuming(Stage):
+    """Fails at its first run, and goes on from what that one kept."""
+
+    name: ClassVar[str] = "resuming"
+    outputs: ClassVar[tuple[str, ...]] = ("text",)
+    isolated: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
+
+    def run(
+        self, params: stage.Params, inputs: Mapping[str, Path], out: Path, context: Context
+    ) -> None:
+        assert context.scratch is not None
+        kept = context.scratch / "kept"
+        if not kept.exists():
+            kept.write_text("half of the work")
+            os.abort()
+        (out / "text").write_text(kept.read_text())
+
+
 class Slow(Stage):
     """Leaves a trace beside its input each time that it really runs."""
 

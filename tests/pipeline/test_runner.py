@@ -20,6 +20,7 @@ from asrpack.pipeline.runner import Runner
 from tests.pipeline.sample_stages import (
     Count,
     Impatient,
+    Resuming,
     Secretive,
     Upper,
     UpperParams,
@@ -196,6 +197,18 @@ def test_killed_work_is_swept_and_running_work_is_not(tmp_path: Path) -> None:
     child.wait()
     cache.sweep()
     assert not list(work.iterdir())
+
+
+def test_a_stage_that_resumes_finds_what_its_killed_run_kept(bench: Bench) -> None:
+    nodes = [Node(Resuming(), Resuming.Params(), {"text": Source(bench.source)})]
+    with pytest.raises(ToolchainError):
+        bench.run(nodes)
+    entries = bench.run(nodes)
+    assert entries["resuming"].path("text").read_text() == "half of the work"
+    assert not list((bench.cache.root / "scratch").iterdir())
+    bench.source.write_text("other")
+    with pytest.raises(ToolchainError):
+        bench.run(nodes)
 
 
 ORPHAN = """

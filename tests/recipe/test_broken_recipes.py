@@ -75,6 +75,14 @@ SCHEMA_FAULTS = (
     edit(
         "quantize_without_int8", ("precision: int8", "precision: fp16, quantize: {exclude: [ctc]}")
     ),
+    edit("search_without_auto", ("precision: int8", "precision: int8, search: {seconds: 60}")),
+    edit("auto_unbounded", ("precision: int8", "precision: auto")),
+    edit(
+        "auto_without_calibration",
+        ("precision: int8", "precision: auto"),
+        ("max: 0.08", "max_increase: 0.002"),
+        ('  calibration: {manifest: "${QUICKSTART}/data/calibration.jsonl"}\n', ""),
+    ),
     edit("chunk_of_nothing", ("gate:", "streaming: {chunk_size: 0}\ngate:")),
     edit("chunk_misspelt", ("gate:", "streaming: {chunksize: 16, left_chunks: -2}\ngate:")),
     edit("streaming_is_a_switch", ("gate:", "streaming: true\ngate:")),

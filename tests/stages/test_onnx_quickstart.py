@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from asrpack.measure.cases import compare_cases, load_cases, onnx_run
 from asrpack.protect.watermark import ACCUSE_Z, detect
 from asrpack.runtime.session import open_session
 from asrpack.stages.quantize import Quantize
+from asrpack.stages.search import Search
 from asrpack.stages.stage import Context
 from asrpack.stages.watermark import Watermark, read_weights
 from benchmarks.stage_chain import run_stage, run_until_optimized
@@ -104,3 +106,57 @@ def test_the_customer_is_found_in_int8_and_a_thousand_others_are_not(chain, int8
     assert 0.9 < wrong.std() < 1.1
     assert abs(detect(original, suspect, bytes(32), ["acme"])[0].z) < 5
     assert abs(detect(original, read_weights(int8), KEY, ["acme"])[0].z) < 5
+
+
+def test_a_search_that_was_stopped_goes_on_and_finds_a_smaller_model(
+    chain, int8, quickstart, tmp_path
+):
+    """Than the default, whose output layers are fp32, at the same error."""
+    manifest = tmp_path / "few.jsonl"
+    lines = (quickstart / "data" / "calibration.jsonl").read_text().splitlines()[:6]
+    few = [json.loads(line) for line in lines]
+    for item in few:
+        item["audio"] = str(quickstart / "data" / item["audio"])
+    manifest.write_text("".join(f"{json.dumps(item)}\n" for item in few))
+    inputs = {
+        "onnx": chain["optimized"],
+        "cases": chain["cases"],
+        "description": chain["description"],
+        "manifest": manifest,
+    }
+    params = Search.Params(max_increase=0.01, exclude=("ctc.*",))
+    seen: list[str] = []
+
+    def stop(done, total, text):
+        seen.append(text)
+        if len(seen) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Search().run(params, inputs, tmp_path, Context(stop, scratch=tmp_path))
+    assert not (tmp_path / "search.json").exists()
+    texts: list[str] = []
+    context = Context(lambda done, total, text: texts.append(text), scratch=tmp_path)
+    Search().run(params, inputs, tmp_path, context)
+    measured = [json.loads(line)[0] for line in (tmp_path / "search.jsonl").open()]
+    assert len(measured) == len(set(measured))
+    found = json.loads((tmp_path / "search.json").read_bytes())
+    assert sum(label.startswith("sensitivity/") for label in measured) == len(found["layers"])
+    assert found["stopped"] == "met"
+    kept = {layer["name"] for layer in found["layers"] if layer["precision"] == "fp32"}
+    assert "ctc.ctc_lo.weight" in kept
+    assert all(layer["sensitivity"] > 0 for layer in found["layers"])
+    out = tmp_path / "quantized"
+    out.mkdir()
+    Quantize().run(
+        Quantize.Params(precision="auto"),
+        {"onnx": chain["optimized"], "search": tmp_path / "search.json"},
+        out,
+        Context(),
+    )
+    sizes = [
+        sum(path.stat().st_size for path in folder.iterdir()) for folder in (out / "onnx", int8)
+    ]
+    (chosen,) = (item for item in found["candidates"] if item["chosen"])
+    assert sizes[0] == chosen["bytes"]
+    assert sizes[0] < sizes[1]
