@@ -19,7 +19,11 @@ from tests.e2e.conftest import Workshop, make_workshop
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("outliers")]
 
 CHANNELS, FACTOR = (5, 77), 1000.0
-HURT = [f"encoder.encoders.{block}.feed_forward.w_1.weight" for block in range(3)]
+HURT = [
+    f"encoder.encoders.{block}.feed_forward{kind}.w_1.weight"
+    for block in range(4)
+    for kind in ("", "_macaron")
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +33,9 @@ def model(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "exp/conformer/checkpoints/avg_1.pdparams"
     weights = pickle.loads(path.read_bytes())
     for name in HURT:
-        block = name.removesuffix(".feed_forward.w_1.weight")
+        norm = name.removesuffix(".w_1.weight").replace("feed_forward", "norm_ff")
         for part in ("weight", "bias"):
-            weights[f"{block}.norm_ff.{part}"][list(CHANNELS)] *= FACTOR
+            weights[f"{norm}.{part}"][list(CHANNELS)] *= FACTOR
         weights[name][list(CHANNELS)] /= FACTOR
     path.write_bytes(pickle.dumps(weights, protocol=4))
     return folder
