@@ -39,7 +39,7 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     probe_set = _manifest(calibration, checked.calibration) if calibration else test
     nodes = to_onnx(recipe, checked.model, probe_set)
     candidate = Output("quantize", "onnx")
-    nodes.append(_quantize(recipe, build))
+    nodes.append(_quantize(recipe, build, nodes[-1].inputs["cases"]))
     if recipe.protect.watermark is not None:
         nodes.append(_watermark(recipe))
         candidate = Output("watermark", "onnx")
@@ -52,10 +52,15 @@ CONFIGURED = Output("configure", "model.json")
 OPTIMIZED = Output("optimize", "onnx")
 
 
-def _quantize(recipe: Recipe, build: str) -> Node:
+def _quantize(recipe: Recipe, build: str, cases: Source | Output) -> Node:
     variant = recipe.builds[build]
-    inputs = {"onnx": OPTIMIZED}
-    return node(Quantize(), inputs, precision=variant.precision, **variant.quantize.options())
+    inputs: dict[str, Source | Output] = {"onnx": OPTIMIZED}
+    options = variant.quantize.options() | {"precision": variant.precision}
+    if variant.precision == "fp16" and variant.target != "onnxruntime":
+        # A GPU computes in fp16, which not every activation fits.
+        inputs["cases"] = cases
+        options["half"] = "arithmetic"
+    return node(Quantize(), inputs, **options)
 
 
 def _watermark(recipe: Recipe) -> Node:

@@ -96,7 +96,7 @@ def explain(tree: Node, error: Mapping[str, Any]) -> RecipeError:
     context: dict[str, Any] = error.get("ctx") or {}
     loc: Loc = tuple(error["loc"])
     if "at" in context:
-        loc += (context["at"],)
+        loc += tuple(context["at"].split("."))
     kind: str = error["type"]
     if loc and loc[-1] == "[key]":
         return _bad_name(tree, written(loc[:-1]))

@@ -59,7 +59,7 @@ SCHEMA_FAULTS = (
         ('{source: paddlespeech, path: "${QUICKSTART}/conformer_digits_cards"}', "conformer"),
     ),
     edit("unsupported_target", ("onnxruntime", "tensorrt")),
-    edit("unknown_precision", ("int8", "int4")),
+    edit("unknown_precision", ("int8", "int2")),
     edit("missing_section", (SIGN, "")),
     edit("missing_keys", ("source: paddlespeech, ", "")),
     edit("no_builds", ("  cpu: {target: onnxruntime, precision: int8}\n", "  {}\n")),
@@ -74,6 +74,12 @@ SCHEMA_FAULTS = (
     edit("gate_bounds_nothing", ("max: 0.08", "metric: wer")),
     edit(
         "quantize_without_int8", ("precision: int8", "precision: fp16, quantize: {exclude: [ctc]}")
+    ),
+    edit("int4_dynamic", ("precision: int8", "precision: int4, quantize: {method: dynamic}")),
+    edit("block_size_dynamic", ("precision: int8", "precision: int8, quantize: {block_size: 64}")),
+    edit(
+        "block_size_odd",
+        ("precision: int8", "precision: int8, quantize: {method: weight_only, block_size: 48}"),
     ),
     edit("chunk_of_nothing", ("gate:", "streaming: {chunk_size: 0}\ngate:")),
     edit("chunk_misspelt", ("gate:", "streaming: {chunksize: 16, left_chunks: -2}\ngate:")),
@@ -132,7 +138,7 @@ SCHEMA_FAULTS = (
     override("override_misspelt", "builds.cpu.precison=fp16"),
     override("override_unknown_build", "builds.gpu.precision=fp16"),
     override("override_without_value", "builds.cpu.precision"),
-    override("override_wrong_value", "builds.cpu.precision=int4"),
+    override("override_wrong_value", "builds.cpu.precision=int2"),
     override("override_not_yaml", "gate.error_rate={max: 0.1"),
     override("override_below_value", "name.first=x"),
     override("override_no_such_item", "protect.encrypt.recipients.1.file=keys/b.pub"),
