@@ -73,6 +73,17 @@ def test_blocks_replace_products_and_the_rest_is_stored_in_half(rng, bits):
     assert len(stored) == len(after.graph.initializer), "a matrix of two layers is stored once"
 
 
+def test_what_is_no_plain_matrix_is_left_alone(rng):
+    """A watermark would not find it again."""
+    model = graph(
+        [node("MatMul", ["x", "batched"], ["y"], name="batched")],
+        {"x": ["B", "T", 16]},
+        {"y": ["B", "T", 8]},
+        {"batched": rng.standard_normal((1, 16, 8), np.float32)},
+    )
+    assert operators(quantized(model)) == {"MatMul": 1}
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("block_size", [32, 128])
 def test_the_matrices_are_found_again_by_name_and_value(rng, bits, block_size):
