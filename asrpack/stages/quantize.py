@@ -54,7 +54,7 @@ class Quantize(Stage):
     """
 
     name: ClassVar[str] = "quantize"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     outputs: ClassVar[tuple[str, ...]] = ("onnx", KEPT)
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     isolated: ClassVar[bool] = True
