@@ -53,7 +53,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="asrpack-streaming-") as workspace:
         large = Path(workspace) / "model"
-        write_model(large, _streaming_configuration(options.blocks))
+        write_model(large, streaming_configuration(options.blocks))
         models = {
             "quickstart": QUICKSTART / "conformer_digits_cards",
             f"{options.blocks} x 256": large,
@@ -67,7 +67,8 @@ def main() -> None:
     print(json.dumps(report, indent=1) if options.json else table(report))
 
 
-def _streaming_configuration(blocks: int) -> dict[str, Any]:
+def streaming_configuration(blocks: int) -> dict[str, Any]:
+    """``model.yaml`` of a conformer that can stream."""
     values = configuration(blocks=blocks)
     values["encoder_conf"] |= {
         "causal": True,

@@ -1,10 +1,10 @@
-"""What a mark costs and how surely it is found, over many customers of one int8 build.
+"""What a mark costs and how surely it is found, over many customers of one build.
 
 Builds a model with asrpack's own stages, marks it for each customer, decodes the test set with
 every marked copy, and scores each copy against all customers and a thousand strangers.
 
     python -m benchmarks.watermark                  # the quickstart model, about 5 minutes
-    python -m benchmarks.watermark --customers 5 --json
+    python -m benchmarks.watermark --precision int4 --customers 5 --json
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=QUICKSTART / "conformer_digits_cards")
     parser.add_argument("--manifest", type=Path, default=QUICKSTART / "data/all.jsonl")
+    parser.add_argument("--precision", choices=["int8", "int4"], default="int8")
     parser.add_argument("--customers", type=int, default=20)
     parser.add_argument("--strength", type=float, default=0.05)
     parser.add_argument("--json", action="store_true", help="print JSON only")
@@ -49,9 +50,10 @@ def main() -> None:
 def measure(workspace: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Marks, decodes and scores; error rates are CER as fractions."""
     files = run_until_optimized(options.model, options.manifest, workspace)
-    int8 = run_stage(Quantize(), {"onnx": files["optimized"]}, workspace, QuantizeParams()) / "onnx"
+    params = QuantizeParams(precision=options.precision)
+    quantized = run_stage(Quantize(), {"onnx": files["optimized"]}, workspace, params) / "onnx"
     description = ModelDescription.read(files["description"])
-    unmarked = load_recognizer(description, int8)
+    unmarked = load_recognizer(description, quantized)
     samples = read_samples(unmarked, options.manifest)
     names = [f"customer-{number}" for number in range(options.customers)]
     strangers = [f"stranger-{number}" for number in range(STRANGERS)]
@@ -63,7 +65,7 @@ def measure(workspace: Path, options: argparse.Namespace) -> dict[str, Any]:
         folder.mkdir()
         Watermark().run(
             Watermark.Params.model_validate({"customer": name, "strength": options.strength}),
-            {"original": files["optimized"], "onnx": int8},
+            {"original": files["optimized"], "onnx": quantized},
             folder,
             Context(secrets={"key": secret}),
         )
@@ -78,9 +80,10 @@ def measure(workspace: Path, options: argparse.Namespace) -> dict[str, Any]:
         )
     return {
         "strength": options.strength,
+        "precision": options.precision,
         "utterances": len(samples),
         "cer_fp32": _cer(load_recognizer(description, files["optimized"]), samples),
-        "cer_int8_unmarked": _cer(unmarked, samples),
+        "cer_unmarked": _cer(unmarked, samples),
         "copies": copies,
     }
 
@@ -94,11 +97,11 @@ def _cer(recognizer: Recognizer, samples: list[Sample]) -> float:
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
     cer = [copy["cer"] for copy in report["copies"]]
-    change = [value - report["cer_int8_unmarked"] for value in cer]
+    change = [value - report["cer_unmarked"] for value in cer]
     rows = [
         ("CER fp32", f"{report['cer_fp32']:.2%}"),
-        ("CER int8, unmarked", f"{report['cer_int8_unmarked']:.2%}"),
-        ("CER int8, marked: mean", f"{statistics.mean(cer):.2%}"),
+        (f"CER {report['precision']}, unmarked", f"{report['cer_unmarked']:.2%}"),
+        (f"CER {report['precision']}, marked: mean", f"{statistics.mean(cer):.2%}"),
         ("change by the mark: least, mean, greatest",
          f"{min(change):+.2%}, {statistics.mean(change):+.2%}, {max(change):+.2%}"),
         ("z of the right customer: least", f"{min(c['z'] for c in report['copies']):.0f}"),

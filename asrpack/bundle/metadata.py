@@ -68,7 +68,7 @@ class BundleMetadata:
         asrpack: version of asrpack that built it.
         created: UTC, ``2026-01-31T12:00:00Z`` (see :func:`utc`).
         target: e.g. ``onnxruntime``.
-        precision: ``fp32``, ``fp16`` or ``int8``.
+        precision: ``fp32``, ``fp16``, ``int8`` or ``int4``.
         files: role of the files that matter, by path: ``{"model/encoder.onnx.enc": "encoder"}``.
         watermark: commitment to the mark (SHA-256, hexadecimal), or None.
         minimum_runtime: the oldest asrpack whose runtime may run this model.

@@ -1,8 +1,10 @@
-"""The weight matrices of a graph: MatMul by a constant, in fp32, fp16 or int8.
+"""The weight matrices of a graph: MatMul by a constant, in any precision.
 
-A matrix goes by the name of its initializer in the optimized fp32 graph. Quantized, it is
-three initializers: ``NAME_quantized`` (int8 codes, zero points all 0), ``NAME_scale`` (one per
-output channel) and ``NAME_zero_point``, as onnxruntime.quantization names them.
+A matrix goes by the name of its initializer in the optimized fp32 graph. Stored in fp16 for fp32
+arithmetic it is ``NAME_half`` behind a Cast; in blocks, see ``block_weights.py``. Quantized for
+integer products, it is three initializers: ``NAME_quantized`` (int8 codes, zero points all 0),
+``NAME_scale`` (one per output channel) and ``NAME_zero_point``, as onnxruntime.quantization names
+them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from asrpack.errors import InputError
+from asrpack.graph.block_weights import BlockMatrix, block_matrix
 from asrpack.graph.constants import constant
 
 QUANTIZED = "_quantized"
@@ -41,6 +44,16 @@ class WeightMatrix:
         width = _array(self.stored).shape[1]
         return np.broadcast_to(_array(self.scale).astype(np.float32).reshape(-1), (width,))
 
+    @property
+    def zeros(self) -> NDArray[np.float32]:
+        """Code of 0 of an int8 matrix."""
+        return np.zeros(1, np.float32)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest code of an int8 matrix."""
+        return -127, 127
+
     def codes(self) -> NDArray[np.int8]:
         """What is stored of an int8 matrix."""
         return _array(self.stored).astype(np.int8, copy=False)
@@ -56,8 +69,8 @@ class WeightMatrix:
         self.stored.const_value = ir.tensor(array.astype(dtype), name=self.stored.name)
 
 
-def weight_matrices(model: ir.Model, place: str) -> list[WeightMatrix]:
-    """All constant matrices that MatMul or MatMulInteger multiplies by, in the graph's order.
+def weight_matrices(model: ir.Model, place: str) -> list[WeightMatrix | BlockMatrix]:
+    """All constant matrices that are multiplied by, in the graph's order.
 
     Args:
         place: what an error calls the graph.
@@ -65,21 +78,34 @@ def weight_matrices(model: ir.Model, place: str) -> list[WeightMatrix]:
     Raises:
         InputError: codes in a layout that asrpack's quantizer does not write.
     """
-    found: dict[str, WeightMatrix] = {}
+    found: dict[str, WeightMatrix | BlockMatrix] = {}
     for node in model.graph:
+        if node.op_type == "MatMulNBits":
+            matrix = block_matrix(node)
+            if matrix is None:
+                raise _foreign(node.inputs[1], place)
+            found.setdefault(matrix.name, matrix)
+            continue
         if node.op_type not in ("MatMul", "MatMulInteger"):
             continue
-        stored = node.inputs[1]
-        matrix = constant(stored)
-        if stored is None or stored.name is None or matrix is None or matrix.ndim != 2:
+        full, stored = node.inputs[1], _stored(node.inputs[1])
+        array = constant(stored)
+        if full is None or stored is None or array is None or array.ndim != 2:
             continue
-        if stored.name in found:
+        name = str(full.name)
+        if name in found:
             continue
         if node.op_type == "MatMul":
-            found[stored.name] = WeightMatrix(stored.name, stored, None)
+            found[name] = WeightMatrix(name, stored, None)
         else:
-            found[stored.name] = _quantized(model, node, stored, place)
+            found[name] = _quantized(model, node, stored, place)
     return list(found.values())
+
+
+def _stored(value: ir.Value | None) -> ir.Value | None:
+    """What a constant is cast from, or itself."""
+    maker = value.producer() if value is not None else None
+    return maker.inputs[0] if maker is not None and maker.op_type == "Cast" else value
 
 
 def _quantized(model: ir.Model, node: ir.Node, stored: ir.Value, place: str) -> WeightMatrix:
@@ -88,13 +114,17 @@ def _quantized(model: ir.Model, node: ir.Node, stored: ir.Value, place: str) -> 
     zero_point = constant(node.inputs[3]) if len(node.inputs) > 3 else np.zeros(1)
     symmetric = zero_point is not None and not np.any(zero_point)
     if scale is None or not symmetric or _array(stored).dtype != np.int8:
-        raise InputError(
-            f"the int8 matrix {stored.name} is not one that asrpack's quantizer wrote",
-            code="weights-layout",
-            place=place,
-            remedy="give a file of asrpack's quantize stage",
-        )
+        raise _foreign(stored, place)
     return WeightMatrix(name, stored, scale)
+
+
+def _foreign(stored: ir.Value | None, place: str) -> InputError:
+    return InputError(
+        f"the quantized matrix {stored and stored.name} is not one that asrpack's quantizer wrote",
+        code="weights-layout",
+        place=place,
+        remedy="give a file of asrpack's quantize stage",
+    )
 
 
 def _array(value: ir.Value) -> NDArray[np.generic]:

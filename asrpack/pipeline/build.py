@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from asrpack.pipeline.plan import SourceDigests, Step, check_names, make_plan, u
 from asrpack.pipeline.runner import Runner
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.report.search_table import search_table
+from asrpack.stages.quantize import KEPT
 
 # A build keeps about eight copies of the weights: inputs, Paddle, ONNX before and after each stage.
 COPIES_OF_WEIGHTS = 8
 DISK_RESERVE = 256 << 20
+MAX_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ def _place_results(artifact: Artifact, entries: Mapping[str, Entry], prefix: str
     artifact.place(entries["gate"].path("gate.json"), f"{prefix}gate.json")
     if "search" in entries:
         artifact.place(entries["search"].path("search.json"), f"{prefix}search.json")
+    artifact.place(entries["quantize"].path(KEPT), f"{prefix}{KEPT}")
 
 
 def _finish(
@@ -211,10 +214,11 @@ def _finish(
             artifact.place(entries["import"].path("model.json"), "paddle/model.json")
     bundle = artifact.place(entries["seal"].path("bundle"), "bundle")
     evaluation = json.loads(entries["evaluate"].path("evaluation.json").read_bytes())
-    return Event("result", job.name, last.name, _summary(bundle, evaluation))
+    kept = json.loads(entries["quantize"].path(KEPT).read_bytes())
+    return Event("result", job.name, last.name, _summary(bundle, evaluation, kept))
 
 
-def _summary(bundle: Path, evaluation: Mapping[str, Any]) -> str:
+def _summary(bundle: Path, evaluation: Mapping[str, Any], kept: Sequence[Mapping[str, Any]]) -> str:
     size, timing = evaluation["size"], evaluation["timing"]
     utterances = evaluation["set"]["utterances"]
     lines = [
@@ -227,6 +231,10 @@ def _summary(bundle: Path, evaluation: Mapping[str, Any]) -> str:
             lines.append(f"{method}, streaming: {figures}")
     for method, same in evaluation.get("paddlespeech", {}).get("candidate", {}).items():
         lines.append(f"{method}: {same['identical']} of {utterances} texts are PaddleSpeech's own")
+    if kept:
+        named = ", ".join(f"{item['graph']}/{item['tensor']}" for item in kept[:MAX_NAMED])
+        more = f" and {len(kept) - MAX_NAMED} more" if len(kept) > MAX_NAMED else ""
+        lines.append(f"fp32, as fp16 does not hold them: {named}{more} ({KEPT})")
     lines += [
         f"{size['bytes']['candidate'] / 1e6:.1f} MB, {size['ratio']:.0%} of fp32; "
         f"RTF {timing['candidate_rtf']:.4f}, {timing['speedup']:.2f}x fp32",

@@ -57,8 +57,12 @@ def _quantize(recipe: Recipe, build: str, optimize: Node, calibration: Source) -
     variant = recipe.builds[build]
     inputs: dict[str, Source | Output] = {"onnx": OPTIMIZED}
     if variant.precision != "auto":
-        options = variant.quantize.options()
-        return [node(Quantize(), inputs, precision=variant.precision, **options)]
+        options = variant.quantize.options() | {"precision": variant.precision}
+        if variant.precision == "fp16" and variant.target != "onnxruntime":
+            # A GPU computes in fp16, which not every activation fits.
+            inputs["cases"] = optimize.inputs["cases"]
+            options["half"] = "arithmetic"
+        return [node(Quantize(), inputs, **options)]
     rate = recipe.gate.error_rate
     assert rate is not None  # the recipe's own validator
     searched = {

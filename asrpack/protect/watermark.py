@@ -7,7 +7,9 @@ int8 step of the weight's output channel::
 
 and for an int8 graph the same sum is what gets rounded, with the scales of the unmarked build:
 ``round(w / step + strength * (x - mean))``. Only weights near a rounding boundary move, and no
-second run of the quantizer is needed.
+second run of the quantizer is needed. In weights of blocks, int8 and int4, the step is the
+block's own: a mark in steps of a channel's int8 would drown in the rounding to 4 bits, and in
+steps of the grid it adds to the rounding noise what it adds at 8 bits, 12 * strength**2 of it.
 
 The +-1 are a Tardos code: the vendor's key draws a bias p per weight (arcsine density, cut off
 at 0.05), the key and the customer's name together draw x = +1 with probability p. Detection is
@@ -116,16 +118,27 @@ def mark_floats(weight: Floats, mark: Floats) -> Floats:
     return weight + channel_steps(weight) * mark
 
 
-def mark_codes(weight: Floats, scale: Floats, mark: Floats) -> NDArray[np.int8]:
-    """Marked int8 codes of a quantized matrix.
+def mark_codes(
+    weight: Floats,
+    scale: Floats,
+    mark: Floats,
+    zeros: Floats | float = 0.0,
+    limits: tuple[int, int] = (-CODE_MAX, CODE_MAX),
+) -> NDArray[np.int8]:
+    """Marked codes of a quantized matrix.
 
     Args:
         weight: the original, ``(in, out)``.
-        scale: per output channel, as in the unmarked build; zero points are 0.
+        scale: as in the unmarked build, broadcast against the weight: per output channel, or one
+            for each number of a matrix in blocks. The mark is in its units.
         mark: from :func:`dither`; all zeros gives the unmarked build's codes.
+        zeros: codes of 0, broadcast likewise.
+        limits: least and greatest code.
     """
-    exact: Floats = weight / scale + mark
-    return np.clip(np.rint(exact), -CODE_MAX, CODE_MAX).astype(np.int8)
+    steps = np.where(scale == 0, np.float32(1), scale)  # of a block of zeros
+    exact: NDArray[np.floating] = weight / steps + zeros + mark * np.sign(steps)
+    codes: NDArray[np.int8] = np.clip(np.rint(exact), *limits).astype(np.int8)
+    return codes
 
 
 def detect(

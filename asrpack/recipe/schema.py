@@ -19,7 +19,7 @@ from asrpack.recipe.section import Fraction, RecipePath, Section
 
 MAX_RECIPIENTS = 64
 
-Precision = Literal["fp32", "fp16", "int8", "auto"]
+Precision = Literal["fp32", "fp16", "int8", "int4", "auto"]
 
 FileNamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 # No dot: `--set builds.NAME.precision=…` separates with dots.
@@ -54,11 +54,12 @@ class Build(Section):
     target: Literal["onnxruntime"] = Field(description="What runs the model.")
     precision: Precision = Field(
         description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
-        "quarter (dynamic quantization of the matrix products, per channel), auto: int8 but for "
-        "layers that must stay fp32 to keep `gate.error_rate.max_increase` on the calibration set."
+        "quarter (of the matrix products), int4 a fifth; auto: int8 but for layers that must stay "
+        "fp32 to keep `gate.error_rate.max_increase` on the calibration set."
     )
     quantize: Quantize = Field(
-        default=Quantize(), description="How int8 quantizes; without it, as is safe for most."
+        default=Quantize(),
+        description="How int8 and int4 quantize; without it, as is safe for most.",
     )
     search: Search | None = Field(
         default=None, description="auto only: how long to look; without it, 15 minutes."
@@ -84,6 +85,26 @@ class Build(Section):
                     "precision": self.precision,
                     "at": "search",
                     "remedy": "take `search` out, or set `precision: auto`",
+                },
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> Build:
+        how = self.quantize
+        if self.precision == "int4" and how.method == "dynamic":
+            raise PydanticCustomError(
+                "int4_method",
+                "is no method of int4, whose products take floats",
+                {"at": "quantize.method", "remedy": "set `precision: int8`, or take `method` out"},
+            )
+        if how.block_size and self.precision == "int8" and how.method != "weight_only":
+            raise PydanticCustomError(
+                "block_size_method",
+                "is an option of blocks, and dynamic int8 has a step for each channel",
+                {
+                    "at": "quantize.block_size",
+                    "remedy": "add `method: weight_only` beside it, or take `block_size` out",
                 },
             )
         return self

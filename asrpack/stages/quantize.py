@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,25 +17,45 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
+KEPT = "kept_fp32.json"
+Kept = dict[str, Any]
+
+
 class QuantizeParams(stage.Params):
     """``precision`` as the recipe gives it.
 
     Attributes:
-        exclude: int8 only. Shell patterns of the names of nodes or weights that stay fp32; they
-            replace the default (None), which is the layers that make the outputs: the CTC
+        method: int8 only; int4 is weight_only.
+        block_size: of weight_only, numbers that share a step.
+        exclude: int8 and int4. Shell patterns of the names of nodes or weights that stay floats;
+            they replace the default (None), which is the layers that make the outputs: the CTC
             projection and the decoder's last one. An empty tuple quantizes everything.
+        half: fp16 only. ``storage`` for CPUs, computed with in fp32; ``arithmetic`` for GPUs.
     """
 
-    precision: Literal["fp32", "fp16", "int8", "auto"] = "int8"
+    precision: Literal["fp32", "fp16", "int8", "int4", "auto"] = "int8"
+    method: Literal["dynamic", "weight_only"] = "dynamic"
+    block_size: Literal[32, 64, 128, 256] = 128
     exclude: tuple[str, ...] | None = None
+    half: Literal["storage", "arithmetic"] = "storage"
+
+    @property
+    def weight_only(self) -> bool:
+        """Whether weights alone are integers."""
+        return self.precision == "int4" or self.method == "weight_only"
 
 
 class Quantize(Stage):
-    """``onnx/``: the same graphs in fp32, fp16 or int8. Same bytes for the same input."""
+    """``onnx/``: the same graphs in another precision. Same bytes for the same input.
+
+    ``kept_fp32.json``: what fp16 does not hold and so stays fp32, a list of ``graph``, ``tensor``
+    (a weight or a node's output), ``largest`` (its greatest magnitude; null for a weight that is
+    only stored) and ``nodes`` (which compute in fp32 for its sake).
+    """
 
     name: ClassVar[str] = "quantize"
-    revision: ClassVar[int] = 2
-    outputs: ClassVar[tuple[str, ...]] = ("onnx",)
+    revision: ClassVar[int] = 4
+    outputs: ClassVar[tuple[str, ...]] = ("onnx", KEPT)
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     isolated: ClassVar[bool] = True
     Params: ClassVar[type[stage.Params]] = QuantizeParams
@@ -42,7 +63,9 @@ class Quantize(Stage):
     def run(
         self, params: QuantizeParams, inputs: Mapping[str, Path], out: Path, context: Context
     ) -> None:
-        """Reads ``onnx``, the folder of optimized graphs; for ``auto``, ``search`` too.
+        """Reads ``onnx``, the folder of optimized graphs.
+
+        For ``auto`` ``search``, too; for arithmetic in fp16 ``cases``.
 
         Raises:
             InputError: a pattern of ``exclude`` names nothing.
@@ -50,37 +73,97 @@ class Quantize(Stage):
         folder = out / "onnx"
         folder.mkdir()
         source = inputs["onnx"]
+        kept: list[Kept] = []
         match params.precision:
             case "fp32":
                 for path in source.glob("*.onnx"):
                     shutil.copyfile(path, folder / path.name)
+            case "fp16" if params.half == "arithmetic":
+                kept = _half_arithmetic(source, folder, inputs["cases"])
             case "fp16":
-                from asrpack.graph.quantization.half import to_fp16
-
-                for name, model in read_graphs(source).items():
-                    _save(to_fp16(model), model, folder / name)
-            case "int8":
-                quantize_folder(source, folder, _excluded(source, params.exclude))
+                kept = _half_storage(source, folder)
+            case "int8" | "int4" if params.weight_only:
+                kept = _blocks(source, folder, params)
+            case "int8" | "int4":
+                kept = quantize_folder(source, folder, _excluded(source, params.exclude))
             case "auto":
                 found = json.loads(inputs["search"].read_bytes())
-                quantize_folder(source, folder, kept_layers(found))
+                kept = quantize_folder(source, folder, kept_layers(found))
+        (out / KEPT).write_text(json.dumps(kept, indent=1) + "\n")
 
 
-def quantize_folder(source: Path, folder: Path, kept: Mapping[str, Collection[str]]) -> None:
+def quantize_folder(
+    source: Path, folder: Path, floats: Mapping[str, Collection[str]]
+) -> list[Kept]:
     """Writes the graphs of ``source`` in dynamic int8.
 
     Args:
-        kept: by graph, the weights or nodes that stay fp32.
+        floats: by graph, the weights or nodes that stay floats.
+
+    Returns:
+        What fp16 does not hold.
     """
-    from asrpack.graph.quantization.dynamic import to_int8
+    from asrpack.graph.quantization.dynamic import scales, to_int8
+    from asrpack.graph.quantization.half_storage import store_half
     from asrpack.graph.quantization.layers import quantizable
 
+    kept: list[Kept] = []
     for name, model in read_graphs(source).items():
-        names = kept.get(Path(name).stem, ())
+        names = floats.get(Path(name).stem, ())
         excluded = {
             node.name for node in quantizable(model) if node.name in names or node.input[1] in names
         }
-        _save(to_int8(model, excluded), model, folder / name)
+        label = _label(model)
+        result = to_int8(model, excluded)
+        kept += _stored(name, store_half(result, leave=scales(result)))
+        _save(result, label, folder / name)
+    return kept
+
+
+def _blocks(source: Path, folder: Path, params: QuantizeParams) -> list[Kept]:
+    from asrpack.graph.quantization.weight_only import to_blocks
+
+    kept: list[Kept] = []
+    bits = 4 if params.precision == "int4" else 8
+    excluded = _excluded(source, params.exclude)
+    for name, model in read_graphs(source).items():
+        label = _label(model)
+        floats = excluded[Path(name).stem]
+        kept += _stored(name, to_blocks(model, floats, bits, params.block_size))
+        _save(model, label, folder / name)
+    return kept
+
+
+def _half_storage(source: Path, folder: Path) -> list[Kept]:
+    from asrpack.graph.quantization.half_storage import store_half
+
+    kept: list[Kept] = []
+    for name, model in read_graphs(source).items():
+        label = _label(model)
+        kept += _stored(name, store_half(model))
+        _save(model, label, folder / name)
+    return kept
+
+
+def _half_arithmetic(source: Path, folder: Path, cases: Path) -> list[Kept]:
+    from asrpack.graph.quantization.half import to_fp16
+    from asrpack.graph.quantization.overflow import out_of_range
+    from asrpack.measure.cases import load_cases
+
+    kept: list[Kept] = []
+    calls = load_cases(cases)
+    for name, model in read_graphs(source).items():
+        label, graph = _label(model), Path(name).stem
+        found = out_of_range(model, [case.feed for case in calls if case.graph == graph])
+        fp32 = dict.fromkeys(node for item in found for node in item.nodes)
+        kept += [{"graph": graph, **asdict(item)} for item in found]
+        _save(to_fp16(model, fp32), label, folder / name)
+    return kept
+
+
+def _stored(name: str, tensors: Sequence[str]) -> list[Kept]:
+    graph = Path(name).stem
+    return [{"graph": graph, "tensor": item, "largest": None, "nodes": []} for item in tensors]
 
 
 def kept_layers(search: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -112,16 +195,21 @@ def unmatched(pattern: str, models: Iterable[ModelProto]) -> InputError:
     )
 
 
-def _save(result: ModelProto, model: ModelProto, path: Path) -> None:
+def _label(model: ModelProto) -> dict[str, str]:
+    """What a graph says of itself."""
+    return {item.key: item.value for item in model.metadata_props} | {"": model.producer_name}
+
+
+def _save(model: ModelProto, label: Mapping[str, str], path: Path) -> None:
     """Without the traces that the tools leave of themselves."""
     from asrpack.graph.files import save_proto
 
-    metadata = [(item.key, item.value) for item in model.metadata_props]
-    result.producer_name, result.producer_version = model.producer_name, ""
-    del result.metadata_props[:]
-    for key, value in metadata:
-        result.metadata_props.add(key=key, value=value)
-    save_proto(result, path)
+    model.producer_name, model.producer_version = label[""], ""
+    del model.metadata_props[:]
+    for key, value in label.items():
+        if key:
+            model.metadata_props.add(key=key, value=value)
+    save_proto(model, path)
 
 
 def _excluded(source: Path, patterns: tuple[str, ...] | None) -> dict[str, set[str]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from asrpack.graph.block_weights import BlockMatrix
     from asrpack.graph.weights import WeightMatrix
 
 FORMAT = 1
@@ -28,10 +29,15 @@ MIN_WEIGHTS = 4096
 # Trained matrices, rounded to 8 bits as well, have far more numbers that are not 0. What has
 # fewer was computed, such as a mel filterbank, and a mark in its zeros would ruin it.
 MIN_DENSITY = 0.1
+# Codes of the quantizer that are one off: it multiplies by the inverse of a step, in fp32.
+MAX_TIES = 1e-3
 
 
 class WatermarkParams(stage.Params):
-    """``strength`` is in steps of the int8 grid; 0.1 where customers may collude."""
+    """``strength`` is in steps of the grid that ships (of int8's where there is none).
+
+    0.1 where customers may collude.
+    """
 
     customer: str = Field(min_length=1)
     strength: float = Field(default=0.05, gt=0, le=0.5)
@@ -40,8 +46,8 @@ class WatermarkParams(stage.Params):
 class Watermark(Stage):
     """``onnx/``: the marked graphs; ``mark.json``: what was done, nothing secret.
 
-    Works on what the quantize stage wrote in any precision. Int8 codes are rounded again from
-    the fp32 originals with the scales kept, so a customer costs seconds.
+    Works on what the quantize stage wrote in any precision. Codes are rounded again from the
+    fp32 originals with the scales kept, so a customer costs seconds.
     """
 
     name: ClassVar[str] = "watermark"
@@ -137,7 +143,7 @@ class _Tally:
         return math.sqrt(self.changed / self.total) if self.total else 0.0
 
 
-def _identity(path: Path, matrix: WeightMatrix) -> str:
+def _identity(path: Path, matrix: WeightMatrix | BlockMatrix) -> str:
     return f"{path.stem}/{matrix.name}"
 
 
@@ -165,11 +171,11 @@ def _mark_graph(
         if matrix.steps is None:
             matrix.store(mark_floats(weight, mark))
         else:
-            if not np.array_equal(
-                mark_codes(weight, matrix.steps, np.zeros_like(mark)), matrix.codes()
-            ):
+            steps, grid = matrix.steps, (matrix.zeros, matrix.limits)
+            unmarked = mark_codes(weight, steps, np.zeros_like(mark), *grid)
+            if np.mean(unmarked != matrix.codes()) > MAX_TIES:
                 raise _unrelated(name)
-            matrix.store(mark_codes(weight, matrix.steps, mark))
+            matrix.store(mark_codes(weight, steps, mark, *grid))
         tally.tensors.append(name)
         tally.weights += before.size
         tally.changed += float(np.square(matrix.values() - before, dtype=np.float64).sum())

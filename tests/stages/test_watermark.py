@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from asrpack.bundle.keys import WATERMARK, armour
 from asrpack.errors import InputError, KeyFileError
+from asrpack.graph.files import load_graph
+from asrpack.graph.weights import weight_matrices
 from asrpack.measure.cases import onnx_run
 from asrpack.protect.watermark import ACCUSE_Z, detect
 from asrpack.stages import watermark as module
@@ -24,6 +26,19 @@ NAMES = {"encoder/hidden.w", "encoder/pointwise.w", "encoder/ctc.w", "decoder/mi
          "decoder/output.w"}  # fmt: skip
 
 
+WAYS = {
+    "fp32": {"precision": "fp32"},
+    "fp16": {"precision": "fp16", "half": "arithmetic"},
+    "fp16 stored": {"precision": "fp16"},
+    "int8": {"precision": "int8"},
+    "int8 blocks": {"precision": "int8", "method": "weight_only"},
+    "int8 small blocks": {"precision": "int8", "method": "weight_only", "block_size": 32},
+    "int4": {"precision": "int4"},
+    "int4 small blocks": {"precision": "int4", "block_size": 32},
+}
+INTEGERS = [way for way in WAYS if way.startswith("int")]
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
@@ -36,10 +51,11 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def quantized(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     result = {}
-    for precision in ("fp32", "fp16", "int8"):
-        out = tmp_path_factory.mktemp(precision)
-        Quantize().run(Quantize.Params(precision=precision), {"onnx": original}, out, Context())
-        result[precision] = out / "onnx"
+    for way, params in WAYS.items():
+        out = tmp_path_factory.mktemp(way)
+        given = {"onnx": original, "cases": original.parents[1] / "cases.npz"}
+        Quantize().run(Quantize.Params(**params), given, out, Context())
+        result[way] = out / "onnx"
     return result
 
 
@@ -59,7 +75,7 @@ def z_of(original, folder, customer="acme", key=KEY):
     return detect(read_weights(original), read_weights(folder), key, [customer])[0].z
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", WAYS)
 def test_the_mark_is_found_in_every_precision(original, quantized, tmp_path, precision):
     out = mark(original, quantized[precision], tmp_path / "out")
     assert z_of(original, out / "onnx") > ACCUSE_Z
@@ -68,9 +84,10 @@ def test_the_mark_is_found_in_every_precision(original, quantized, tmp_path, pre
     assert abs(z_of(original, quantized[precision])) < 5
 
 
-def test_int8_alone_carries_the_mark(original, quantized, tmp_path):
-    """Without the output layers, which stay fp32 and so carry it undisturbed."""
-    out = mark(original, quantized["int8"], tmp_path / "out")
+@pytest.mark.parametrize("precision", INTEGERS)
+def test_integers_alone_carry_the_mark(original, quantized, tmp_path, precision):
+    """Without the output layers, which stay floats and so carry it undisturbed."""
+    out = mark(original, quantized[precision], tmp_path / "out")
     int8 = {
         name: values
         for name, values in read_weights(out / "onnx").items()
@@ -80,9 +97,15 @@ def test_int8_alone_carries_the_mark(original, quantized, tmp_path):
     assert detect(read_weights(original), int8, KEY, ["acme"])[0].z > ACCUSE_Z
 
 
-def test_only_numbers_of_matrices_change(original, quantized, tmp_path):
-    out = mark(original, quantized["int8"], tmp_path / "out")
-    for path in quantized["int8"].iterdir():
+@pytest.mark.parametrize(
+    ("precision", "integers", "floats"),
+    [("int8", "_quantized", "_half"), ("int8 blocks", "_Q8", "_half"), ("int4", "_Q4", "_half")],
+)
+def test_only_numbers_of_matrices_change(
+    original, quantized, tmp_path, precision, integers, floats
+):
+    out = mark(original, quantized[precision], tmp_path / "out")
+    for path in quantized[precision].iterdir():
         before, after = onnx.load(path), onnx.load(out / "onnx" / path.name)
         assert list(before.graph.node) == list(after.graph.node)
         changed = {
@@ -90,9 +113,24 @@ def test_only_numbers_of_matrices_change(original, quantized, tmp_path):
             for item, other in zip(before.graph.initializer, after.graph.initializer, strict=True)
             if item != other
         }
-        names = {"encoder": {"hidden.w_quantized", "pointwise.w_quantized", "ctc.w"},
-                 "decoder": {"mix.w_quantized", "output.w"}}  # fmt: skip
-        assert changed == names[path.stem]
+        whole = {"encoder": ("hidden.w", "pointwise.w"), "decoder": ("mix.w",)}[path.stem]
+        last = {"encoder": "ctc.w", "decoder": "output.w"}[path.stem]
+        assert changed == {f"{name}{integers}" for name in whole} | {f"{last}{floats}"}
+
+
+@pytest.mark.parametrize("precision", INTEGERS)
+def test_few_codes_move_and_by_one_step(original, quantized, tmp_path, precision):
+    """In steps of the grid that ships, whichever it is: no code moves further."""
+    out = mark(original, quantized[precision], tmp_path / "out")
+    for path in quantized[precision].iterdir():
+        before, after = (
+            weight_matrices(load_graph(folder / path.name), "a")
+            for folder in (path.parent, out / "onnx")
+        )
+        for matrix, marked in zip(before, after, strict=True):
+            if matrix.steps is not None:
+                moved = np.abs(matrix.codes().astype(int) - marked.codes())
+                assert moved.max() == 1 and 0.01 < moved.mean() < 0.1
 
 
 def test_the_same_customer_gets_the_same_bytes_and_another_one_others(
@@ -141,13 +179,14 @@ def test_a_stronger_mark_changes_more_and_scores_more(original, quantized, tmp_p
     assert z_of(original, strong / "onnx") > z_of(original, weak / "onnx")
 
 
-def test_weights_of_another_model_are_refused(quantized, tmp_path):
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_weights_of_another_model_are_refused(quantized, tmp_path, precision):
     other = tmp_path / "other"
     inputs = write_model(other, seed=1)
     (other / "optimized").mkdir()
     Optimize().run(Optimize.Params(), inputs, other / "optimized", Context())
     with pytest.raises(InputError) as caught:
-        mark(other / "optimized" / "onnx", quantized["int8"], tmp_path / "out")
+        mark(other / "optimized" / "onnx", quantized[precision], tmp_path / "out")
     assert caught.value.code == "watermark-unrelated"
     assert "/" in caught.value.place
 
@@ -176,20 +215,21 @@ def test_parameters_are_checked(params):
         Watermark.Params(**params)
 
 
-def test_the_marked_model_still_runs(original, quantized, tmp_path):
-    out = mark(original, quantized["int8"], tmp_path / "out")
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_the_marked_model_still_runs(original, quantized, tmp_path, precision):
+    out = mark(original, quantized[precision], tmp_path / "out")
     feed = {
         "feats": np.random.default_rng(0).standard_normal((1, 5, 64), np.float32),
         "feat_lens": np.array([5]),
     }
     names = ("encoder_out", "ctc_log_probs")
-    before = onnx_run(quantized["int8"])("encoder", feed)
+    before = onnx_run(quantized[precision])("encoder", feed)
     after = onnx_run(out / "onnx")("encoder", feed)
     for name in names:
         assert 0 < np.abs(before[name] - after[name]).max() < 0.5
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
 def test_a_computed_matrix_is_left_alone(original, tmp_path, precision):
     """A mel filterbank is zeros but for a band in each column; a mark in them would ruin it."""
     source = tmp_path / "source"

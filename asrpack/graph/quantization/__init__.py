@@ -1,1 +1,1 @@
-"""Int8 and fp16 versions of an optimized graph. Nodes go by their names, which passes keep."""
+"""Int8, int4 and fp16 versions of a graph. Nodes go by their names, which passes keep."""

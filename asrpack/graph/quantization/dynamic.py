@@ -14,6 +14,7 @@ from asrpack.graph.quantization.conv import quantize_convolutions
 from asrpack.graph.quantization.layers import quantizable
 from asrpack.graph.quantization.tables import halve_tables
 from asrpack.graph.quiet import quiet
+from asrpack.graph.weights import QUANTIZED
 
 
 def to_int8(model: ModelProto, excluded: set[str]) -> ModelProto:
@@ -51,3 +52,9 @@ def to_int8(model: ModelProto, excluded: set[str]) -> ModelProto:
             extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
         )
         return onnx.load(str(path))
+
+
+def scales(model: ModelProto) -> list[str]:
+    """Names of the steps that :func:`to_int8` gave the weights."""
+    names = {item.name for item in model.graph.initializer}
+    return [f"{name.removesuffix(QUANTIZED)}_scale" for name in names if name.endswith(QUANTIZED)]

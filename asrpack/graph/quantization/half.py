@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 from onnx import ModelProto, TensorProto
 from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 
-def to_fp16(model: ModelProto) -> ModelProto:
+def to_fp16(model: ModelProto, kept: Collection[str] = ()) -> ModelProto:
     """Half precision throughout, with fp32 inputs and outputs.
 
     For GPUs. A CPU has no fp16 kernels for most operators: ONNX Runtime casts around them, which
     is right but no faster than fp32. Changes ``model``.
+
+    Args:
+        kept: names of further nodes that stay fp32, such as those that ``overflow.py`` finds.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     half = ir.from_proto(
         convert_float_to_float16(
-            model, keep_io_types=True, node_block_list=whole_number_nodes(model)
+            model, keep_io_types=True, node_block_list=[*whole_number_nodes(model), *kept]
         )
     )
     _bypass_half(half)
@@ -56,4 +61,7 @@ def _bypass_half(model: ir.Model) -> None:
         source = down.inputs[0]
         assert source is not None
         if to == (ir.DataType.FLOAT16, ir.DataType.FLOAT) and source.dtype == ir.DataType.FLOAT:
-            node.outputs[0].replace_all_uses_with(source)
+            if node.outputs[0].is_graph_output():
+                node.replace_input_with(0, source)
+            else:
+                node.outputs[0].replace_all_uses_with(source)
