@@ -176,7 +176,7 @@ def time_pair(
         Real-time factors (processing seconds per second of audio), their ratio, and the least
         and greatest ratio of a single round, which tell how noisy the machine was.
     """
-    chosen = _spread(samples, TIMED_UTTERANCES)
+    chosen = spread(samples, TIMED_UTTERANCES)
     audio = sum(sample.seconds for sample in chosen)
     seconds = np.empty((TIMED_ROUNDS, 2, len(chosen)))
     models = (baseline, candidate)
@@ -210,8 +210,8 @@ def _time_each(recognizer: Recognizer, samples: Sequence[Sample], method: str) -
     return times
 
 
-def _spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """At most ``count`` samples, evenly over their lengths."""
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """At most ``count`` samples, evenly over their lengths, the shortest first."""
     ordered = sorted(samples, key=lambda sample: (sample.seconds, sample.utt))
     if len(ordered) <= count:
         return ordered

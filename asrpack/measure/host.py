@@ -14,21 +14,32 @@ INT8_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asim
 
 def cpu_flags() -> frozenset[str]:
     """Instruction set flags as Linux names them; empty elsewhere."""
+    return frozenset(_cpuinfo("flags", "Features").split())
+
+
+def cpu_model() -> str:
+    """The CPU's name as Linux tells it; empty elsewhere, and on most ARM hosts."""
+    return _cpuinfo("model name")
+
+
+def _cpuinfo(*names: str) -> str:
+    """The first CPU's value of the first of these lines that there is."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return frozenset()
+        return ""
     for line in lines:
         name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return frozenset(value.split())
-    return frozenset()
+        if name.strip() in names:
+            return value.strip()
+    return ""
 
 
 def describe_host() -> dict[str, Any]:
     """CPU, cores and versions, for a report."""
     return {
         "machine": platform.machine(),
+        "cpu": cpu_model(),
         "system": platform.system(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
