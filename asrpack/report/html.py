@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from asrpack.bundle.verify import show
 from asrpack.report import pareto, search, view
 from asrpack.report.results import Results, other_version, read_results
 from asrpack.report.templates import templates_folder
 from asrpack.report.texts import changed_texts
+from asrpack.report.visible import visible
 
 REPORT = "report.html"
 # What is past them stands in evaluation.json, or is folded away.
@@ -23,13 +23,9 @@ def render_report(folder: Path) -> str:
     Raises:
         InputError: as :func:`read_results`, or the files are not as this version writes them.
     """
-    results = read_results(folder)
-    try:
-        values = _values(results)
-    except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
-        raise other_version(folder) from None
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    results = read_results(folder)
     environment = Environment(
         loader=FileSystemLoader(templates_folder("report")),
         undefined=StrictUndefined,
@@ -37,8 +33,11 @@ def render_report(folder: Path) -> str:
         lstrip_blocks=True,
         autoescape=True,  # texts and names come from files that others wrote
     )
-    environment.filters["show"] = show
-    return environment.get_template("report.html.j2").render(values) + "\n"
+    environment.filters["visible"] = visible
+    try:
+        return environment.get_template("report.html.j2").render(_values(results)) + "\n"
+    except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
+        raise other_version(folder) from None
 
 
 def _values(results: Results) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 380, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 52, 28, 16, 40
 _LETTER, _LINE = 6.3, 13.0  # px of a label's letters
 _LONGEST = 26
 _TICKS = 5
+# No axis is stretched so far that noise looks like a difference.
+_LEAST_RATIO, _LEAST_ERROR = 0.4, 0.004
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,11 @@ def best_of(candidates: Sequence[Candidate]) -> list[bool]:
 
 def _panel(candidates: Sequence[Candidate], across: Sequence[float], limit: float | None) -> Panel:
     errors = [item.error for item in candidates]
-    x = _Axis(across, LEFT, WIDTH - RIGHT)
-    y = _Axis([*errors, *(() if limit is None else (limit,))], HEIGHT - BOTTOM, TOP)
+    x = _Axis(across, LEFT, WIDTH - RIGHT, _LEAST_RATIO)
+    y = _Axis([*errors, *(() if limit is None else (limit,))], HEIGHT - BOTTOM, TOP, _LEAST_ERROR)
     places = [(x(a), y(e)) for a, e in zip(across, errors, strict=True)]
-    labels = _labels(candidates, places)
+    line = None if limit is None else y(limit)
+    labels = _labels(candidates, places, line)
     marks = [
         Mark(*place, item, best, label)
         for place, item, best, label in zip(
@@ -106,15 +109,15 @@ def _panel(candidates: Sequence[Candidate], across: Sequence[float], limit: floa
     ]
     # The chosen one is drawn last, on top.
     marks.sort(key=lambda mark: ("other", "baseline", "chosen").index(mark.candidate.role))
-    return Panel(x.ticks, y.ticks, tuple(marks), None if limit is None else y(limit))
+    return Panel(x.ticks, y.ticks, tuple(marks), line)
 
 
 class _Axis:
     """From values to px, with room at both ends and round numbers for ticks."""
 
-    def __init__(self, values: Sequence[float], start: float, end: float) -> None:
+    def __init__(self, values: Sequence[float], start: float, end: float, least: float) -> None:
         low, high = min(values), max(values)
-        room = (high - low) * 0.12 or abs(high) * 0.1 or 0.01
+        room = max((high - low) * 0.12, (least - (high - low)) / 2)
         self._low = max(0.0, low - room)
         self._scale = (end - start) / (high + room - self._low)
         self._start = start
@@ -138,10 +141,16 @@ def _round_step(rough: float) -> tuple[float, int]:
 
 
 def _labels(
-    candidates: Sequence[Candidate], places: Sequence[tuple[float, float]]
+    candidates: Sequence[Candidate], places: Sequence[tuple[float, float]], line: float | None
 ) -> list[Label | None]:
-    """Names where there is room for them, the chosen one's and fp32's first."""
+    """Names where there is room for them, the chosen one's and fp32's first.
+
+    Args:
+        line: px of what must not be written over, from side to side.
+    """
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    if line is not None:
+        taken.append((LEFT, line - 1, WIDTH, line + 1))
     order = sorted(range(len(places)), key=lambda index: candidates[index].role == "other")
     found: list[Label | None] = [None] * len(places)
     for index in order:
@@ -163,10 +172,10 @@ _Box = tuple[float, float, float, float]
 def _tries(x: float, y: float, text: str) -> Iterator[tuple[Label, _Box]]:
     width = len(text) * _LETTER
     for dx, dy, anchor in (
-        (10, 4, "start"),
-        (-10, 4, "end"),
-        (0, -11, "middle"),
-        (0, 20, "middle"),
+        (13, 4, "start"),
+        (-13, 4, "end"),
+        (0, -13, "middle"),
+        (0, 22, "middle"),
     ):
         left = x + dx - {"start": 0.0, "end": width, "middle": width / 2}[anchor]
         top = y + dy - _LINE + 3

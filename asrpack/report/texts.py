@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from asrpack.bundle.verify import show
+from asrpack.report.visible import visible
 
 # A word, or one character of a script that is written without spaces; spaces between them.
 _TOKEN = re.compile(
@@ -49,8 +49,8 @@ def changed_texts(utterances: Sequence[Mapping[str, Any]], method: str) -> list[
             effect = {item["reference"]: "changed", old: "broken", new: "mended"}
             found.append(
                 ChangedText(
-                    show(item["utt"]),
-                    show(item["reference"]),
+                    visible(item["utt"]),
+                    visible(item["reference"]),
                     *mark_differences(old, new),
                     effect[item["reference"]],
                 )
@@ -71,7 +71,8 @@ def mark_differences(old: str, new: str) -> tuple[tuple[Piece, ...], tuple[Piece
 def _pieces(tokens: Sequence[str], same: Sequence[tuple[int, int]]) -> Iterator[Piece]:
     at = 0
     for start, size in same:
-        for part, differs in ((tokens[at:start], True), (tokens[start : start + size], False)):
-            if text := "".join(part):
-                yield Piece(show(text), differs and not text.isspace())
+        for token in tokens[at:start]:
+            yield Piece(visible(token), not token.isspace())
+        if size:
+            yield Piece(visible("".join(tokens[start : start + size])), False)
         at = start + size

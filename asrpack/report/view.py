@@ -114,13 +114,19 @@ def verdicts(results: Results) -> list[Verdict]:
         rows.append(
             Verdict(
                 check["ok"],
-                check["name"],
+                _titled(check["name"]),
                 write(check["measured"]),
                 f"{word} {plain}",
-                check["reason"],
+                check["reason"][:1].upper() + check["reason"][1:],
             )
         )
     return sorted(rows, key=lambda row: row.ok)
+
+
+def _titled(name: str) -> str:
+    """``cer increase`` is CER increase, ``size ratio`` Size ratio."""
+    first, *rest = name.split(" ")
+    return " ".join([UNITS.get(first, first.capitalize()), *rest])
 
 
 def figures(results: Results) -> Iterator[Figure]:

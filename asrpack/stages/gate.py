@@ -80,7 +80,7 @@ def _emptied(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "limit": 0,
         "unit": "utterances",
         "ok": not lost,
-        "reason": f"{len(lost)} utterances have no text any more: {names}"
+        "reason": f"utterances that lost all of their text: {names}"
         if lost
         else "no utterance lost all of its text",
     }

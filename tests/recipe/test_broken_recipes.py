@@ -72,6 +72,8 @@ SCHEMA_FAULTS = (
     edit("not_a_number", ("max: 0.08", "max: low")),
     edit("infinite", ("error_rate: {max: 0.08}", "speedup: {min: .inf}")),
     edit("gate_bounds_nothing", ("max: 0.08", "metric: wer")),
+    edit("size_bounds_nothing", ("error_rate: {max: 0.08}", "size: {}")),
+    edit("memory_in_words", ("error_rate: {max: 0.08}", "memory: {max_bytes: 200 MB}")),
     edit("exclude_without_int8", ("precision: int8", "precision: fp16, exclude: [ctc]")),
     edit("chunk_of_nothing", ("gate:", "streaming: {chunk_size: 0}\ngate:")),
     edit("chunk_misspelt", ("gate:", "streaming: {chunksize: 16, left_chunks: -2}\ngate:")),
