@@ -24,6 +24,7 @@ def render_report(folder: Path) -> str:
         InputError: as :func:`read_results`, or the files are not as this version writes them.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     results = read_results(folder)
     environment = Environment(
@@ -31,9 +32,10 @@ def render_report(folder: Path) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=True,  # texts and names come from files that others wrote
+        # Texts and names come from files that others wrote.
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else visible(value),
     )
-    environment.filters["visible"] = visible
     try:
         return environment.get_template("report.html.j2").render(_values(results)) + "\n"
     except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
@@ -47,7 +49,7 @@ def _values(results: Results) -> dict[str, Any]:
     layers = search.layers(found) if found else []
     changed = {
         method: changed_texts(results.evaluation["utterances"], method)
-        for method in results.evaluation["methods"]
+        for method in view.method_names(results)
     }
     return {
         "name": recipe["name"],

@@ -48,7 +48,7 @@ def other_version(place: Path) -> InputError:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), parse_constant=_refuse)
     except OSError as error:
         raise InputError(
             f"cannot be read: {error.strerror}",
@@ -66,6 +66,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict) or value.get("format") != _FORMATS.get(path.name):
         raise other_version(path)
     return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def _no_results(folder: Path) -> InputError:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from asrpack.report.visible import visible
-
 # A word, or one character of a script that is written without spaces; spaces between them.
 _TOKEN = re.compile(
     r"\s+|[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -19,7 +17,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of text, safe to print; ``differs`` from the other text."""
+    """A run of text; ``differs`` from the other text."""
 
     text: str
     differs: bool
@@ -49,8 +47,8 @@ def changed_texts(utterances: Sequence[Mapping[str, Any]], method: str) -> list[
             effect = {item["reference"]: "changed", old: "broken", new: "mended"}
             found.append(
                 ChangedText(
-                    visible(item["utt"]),
-                    visible(item["reference"]),
+                    item["utt"],
+                    item["reference"],
                     *mark_differences(old, new),
                     effect[item["reference"]],
                 )
@@ -72,7 +70,7 @@ def _pieces(tokens: Sequence[str], same: Sequence[tuple[int, int]]) -> Iterator[
     at = 0
     for start, size in same:
         for token in tokens[at:start]:
-            yield Piece(visible(token), not token.isspace())
+            yield Piece(token, not token.isspace())
         if size:
-            yield Piece(visible("".join(tokens[start : start + size])), False)
+            yield Piece("".join(tokens[start : start + size]), False)
         at = start + size
