@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -73,3 +74,20 @@ def test_a_process_that_dies_is_an_error(job: Job, tmp_path: Path) -> None:
     with pytest.raises(ToolchainError, match=r"died: .*encoder\.onnx") as caught:
         measure_once(replace(job, graphs=tmp_path / "empty"))
     assert caught.value.code == "footprint-died" and caught.value.remedy
+
+
+def test_a_peak_is_what_was_reached_and_can_be_forgotten() -> None:
+    code = f"""
+import mmap
+from asrpack.measure.footprint import _forget_peak, _peak
+before = _peak()
+held = mmap.mmap(-1, {BALLAST})
+held.write(b"x" * {BALLAST // 64} * 64)
+held.close()
+reached = _peak()
+_forget_peak()
+print(reached - before, reached - _peak())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    reached, forgotten = map(int, done.stdout.split())
+    assert reached >= BALLAST and forgotten >= BALLAST // 2
