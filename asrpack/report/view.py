@@ -144,7 +144,7 @@ def figures(results: Results) -> Iterator[Figure]:
         f"{timing['baseline_rtf']:.4f}",
         f"{timing['candidate_rtf']:.4f}",
         times(timing["speedup"]),
-        f"{times(least)} to {times(greatest)} in its {timing['rounds']} rounds",
+        f"speed {times(least)} to {times(greatest)} in its {timing['rounds']} rounds",
     )
     if memory := results.evaluation.get("memory"):
         for name, phase in (("loading", "loading"), ("running", "running")):
