@@ -49,8 +49,8 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
 
 
 def sources(loaded: LoadedRecipe, checked: Checked) -> dict[str, Source]:
-    """What the user brings to a build: ``model``, ``test``, and where given ``calibration`` and
-    ``language_model``."""
+    """What the user brings to a build: ``model``, ``test``, and where given ``calibration``,
+    ``tokens`` and ``language_model``."""
     recipe = loaded.recipe
     found = {
         "model": model_source(recipe.model, checked.model),
@@ -59,6 +59,8 @@ def sources(loaded: LoadedRecipe, checked: Checked) -> dict[str, Source]:
     }
     if recipe.data.calibration is not None:
         found["calibration"] = _manifest(recipe.data.calibration, checked.calibration)
+    if not isinstance(recipe.model, PaddleSpeechModel) and recipe.model.tokens is not None:
+        found["tokens"] = Source(recipe.model.tokens)
     return found
 
 

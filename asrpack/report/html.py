@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from asrpack.report import pareto, search, view
+from asrpack.report import facts, pareto, search, view
 from asrpack.report.results import Results, other_version, read_results
 from asrpack.report.templates import templates_folder
 from asrpack.report.texts import changed_texts
@@ -77,8 +77,8 @@ def _values(results: Results) -> dict[str, Any]:
             "first_layers": layers[:SHOWN_LAYERS],
             "other_layers": layers[SHOWN_LAYERS:],
         },
-        "inputs": list(view.inputs(results)),
-        "host": list(view.host(results)),
-        "tools": view.tools(results),
-        "outputs": view.outputs(results),
+        "inputs": list(facts.inputs(results)),
+        "host": list(facts.host(results)),
+        "tools": facts.tools(results),
+        "outputs": facts.outputs(results),
     }

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from asrpack.report.facts import Fact
 from asrpack.report.numbers import count, megabytes, percent, points, times
 from asrpack.report.pareto import Candidate
 from asrpack.report.results import Results
-from asrpack.report.view import UNITS, Fact, candidate_name
+from asrpack.report.view import UNITS, candidate_name
 
 _STOPPED = {
     "met": "it found one within its budget",
