@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "schema": ("schema", "schema", "Print the recipe's JSON Schema."),
     "plan": ("plan", "plan", "Show what a build would run, and why."),
     "build": ("build", "build", "Build the bundle that a recipe describes."),
+    "report": ("report", "report", "Make a build's report anew from what it left."),
     "verify": ("verify", "verify", "Check a bundle against its vendor's public key."),
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),

@@ -21,6 +21,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Look at a model and write a commented recipe for it, ready to be edited."""
+    from asrpack.cli.files import write_text
     from asrpack.errors import InputError
     from asrpack.pipeline.draft import SCHEMA_FILE, draft_recipe
     from asrpack.recipe.json_schema import schema_text
@@ -38,28 +39,8 @@ def init(
     if prints:
         typer.echo(draft.text, nl=False)
         return
-    _write(output, draft.text)
+    write_text(output, draft.text, code="recipe-unwritable")
     schema = output.parent / SCHEMA_FILE
     if force or not schema.exists():
-        _write(schema, schema_text())
+        write_text(schema, schema_text(), code="recipe-unwritable")
     typer.echo(f"wrote {output}, and {schema} for editors\nnext: asrpack check {output}")
-
-
-def _write(path: Path, text: str) -> None:
-    """Atomically: whoever reads the file sees all of it or none."""
-    import os
-
-    from asrpack.errors import InputError
-
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot write: {error.strerror}",
-            code="recipe-unwritable",
-            place=str(path),
-            remedy="give a folder that is there and writable with -o",
-        ) from None

@@ -211,7 +211,7 @@ def _time_each(recognizer: Recognizer, samples: Sequence[Sample], method: str) -
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """At most ``count`` samples, evenly over their lengths."""
+    """At most ``count`` samples, evenly over their lengths, the shortest first."""
     ordered = sorted(samples, key=lambda sample: (sample.seconds, sample.utt))
     if len(ordered) <= count:
         return ordered

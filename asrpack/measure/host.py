@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from asrpack.runtime.cpu import cpu_flags
+from asrpack.runtime.cpu import cpu_flags, cpu_model
 
 # Instruction sets that decide how fast int8 is.
 INT8_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
@@ -17,6 +17,7 @@ def describe_host() -> dict[str, Any]:
     """CPU, cores and versions, for a report."""
     return {
         "machine": platform.machine(),
+        "cpu": cpu_model(),
         "system": platform.system(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),

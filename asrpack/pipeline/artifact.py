@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from asrpack.errors import ToolchainError
 from asrpack.pipeline.digest import digest_path
 
-LOCK_FORMAT = 1
 _PARTIAL = ".partial-"
 
 
@@ -86,11 +85,6 @@ class Artifact:
     def discard(self, name: str) -> None:
         """Removes what an earlier build left under ``name``."""
         _remove(self.folder / name)
-
-    def write_lock(self, recipe: Mapping[str, Any], stages: Mapping[str, Any]) -> None:
-        """``asrpack.lock``: digests of all that went in and came out; keys as commitments."""
-        record = {"format": LOCK_FORMAT, "recipe": recipe, "stages": stages}
-        self.write("asrpack.lock", json.dumps(record, indent=1, sort_keys=True) + "\n")
 
     def _swap(self, staged: Path, final: Path, partial: Path) -> None:
         if final.is_dir():

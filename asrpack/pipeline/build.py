@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asrpack import __version__
 from asrpack.errors import GateError, ToolchainError, UsageError
 from asrpack.pipeline.artifact import Artifact
 from asrpack.pipeline.cache import Cache, Entry, default_root
@@ -20,8 +19,12 @@ from asrpack.pipeline.events import Event, Listener
 from asrpack.pipeline.fetch import load_with_model
 from asrpack.pipeline.node import Node
 from asrpack.pipeline.plan import SourceDigests, Step, check_names, make_plan, upto
+from asrpack.pipeline.results import lock_record, place_accepted, place_rejected
 from asrpack.pipeline.runner import Runner
 from asrpack.recipe.load import LoadedRecipe
+from asrpack.report.html import REPORT
+from asrpack.report.numbers import megabytes, seconds
+from asrpack.report.results import REJECTED
 from asrpack.report.search_table import search_table
 from asrpack.stages.quantize import KEPT
 
@@ -29,6 +32,8 @@ from asrpack.stages.quantize import KEPT
 COPIES_OF_WEIGHTS = 8
 DISK_RESERVE = 256 << 20
 MAX_NAMED = 3
+# Makes the lock of the stages that have run.
+Lock = Callable[[Mapping[str, Entry]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,13 @@ def run_builds(request: Request, listen: Listener) -> None:
             _check_tools(steps)
             _check_disk(checked, steps, cache, job.artifact)
             runner = Runner(job.name, cache, digests, job.artifact.logs, listen)
+            lock = partial(lock_record, loaded, checked, job.name, digests)
             entries = runner.run(
                 steps,
                 force=request.force,
-                after=lambda stage, entry, job=job, runner=runner: _look_at(  # type: ignore[misc]
-                    stage, entry, job, runner.entries, listen
-                ),
+                after=partial(_look_at, job, lock, runner.entries, listen),
             )
-            listen(_finish(job, loaded, request, entries))
+            listen(_finish(job, lock, entries))
 
 
 def _jobs(loaded: LoadedRecipe, checked: Checked, request: Request) -> Iterator[_Job]:
@@ -140,73 +144,43 @@ def _check_disk(checked: Checked, steps: list[Step], cache: Cache, artifact: Art
 
 
 def _look_at(
-    stage: str, entry: Entry, job: _Job, entries: Mapping[str, Entry], listen: Listener
+    job: _Job,
+    lock: Lock,
+    entries: Mapping[str, Entry],
+    listen: Listener,
+    stage: str,
+    entry: Entry,
 ) -> None:
     """What a build itself does with a stage's result."""
     if stage == "search":
         found = json.loads(entry.path("search.json").read_bytes())
         listen(Event("note", job.name, stage, search_table(found)))
     if stage == "gate":
-        _check_gate(entry, job, entries)
+        _check_gate(job, lock, entries, entry)
 
 
-def _check_gate(entry: Entry, job: _Job, entries: Mapping[str, Entry]) -> None:
+def _check_gate(job: _Job, lock: Lock, entries: Mapping[str, Entry], entry: Entry) -> None:
     verdict = json.loads(entry.path("gate.json").read_bytes())
     if verdict["ok"]:
-        job.artifact.discard("rejected")
+        job.artifact.discard(REJECTED)
         return
-    _place_results(job.artifact, entries, "rejected/")
-    candidate = entries.get("watermark", entries["quantize"])
-    kept = job.artifact.place(candidate.path("onnx"), "rejected/onnx")
-    # A bundle of an earlier, accepted build must not pass for this one's.
-    job.artifact.discard("bundle")
-    failed = [
-        f"{check['name']} is {check['measured']:.4g}, the gate wants {check['relation']} "
-        f"{check['limit']:.4g}"
-        for check in verdict["checks"]
-        if not check["ok"]
-    ]
+    kept = place_rejected(job.artifact, lock(entries), entries)
     raise GateError(
-        "; ".join(failed),
+        "; ".join(check["reason"] for check in verdict["checks"] if not check["ok"]),
         code="gate",
         place=f"build {job.name}",
-        remedy=f"the candidate and its evaluation are in {kept.parent}; choose a higher precision, "
-        "exclude the layers that suffer, or change the recipe's gate",
+        remedy=f"read {kept / REPORT}; choose a higher precision, exclude the layers that suffer, "
+        "or change the recipe's gate",
     )
 
 
-def _place_results(artifact: Artifact, entries: Mapping[str, Entry], prefix: str) -> None:
-    if prefix:
-        (artifact.folder / prefix).mkdir(exist_ok=True)
-    artifact.place(entries["evaluate"].path("evaluation.json"), f"{prefix}evaluation.json")
-    artifact.place(entries["gate"].path("gate.json"), f"{prefix}gate.json")
-    if "search" in entries:
-        artifact.place(entries["search"].path("search.json"), f"{prefix}search.json")
-    artifact.place(entries["quantize"].path(KEPT), f"{prefix}{KEPT}")
-
-
-def _finish(
-    job: _Job, loaded: LoadedRecipe, request: Request, entries: Mapping[str, Entry]
-) -> Event:
+def _finish(job: _Job, lock: Lock, entries: Mapping[str, Entry]) -> Event:
     artifact = job.artifact
     last = job.nodes[-1]
     if last.name != "seal":
         folder = entries[last.name].folder / "out"
         return Event("result", job.name, last.name, f"stopped after {last.name}: {folder}")
-    artifact.write_lock(
-        {
-            "sha256": loaded.digest,
-            "overrides": list(request.overrides),
-            "build": job.name,
-            "asrpack": __version__,
-            "python": ".".join(map(str, sys.version_info[:3])),
-        },
-        {
-            name: {"components": entry.components, "outputs": entry.outputs}
-            for name, entry in entries.items()
-        },
-    )
-    _place_results(artifact, entries, "")
+    place_accepted(artifact, lock(entries), entries)
     for stage in ("export", "import"):
         if stage in entries and "paddle" in entries[stage].outputs:
             artifact.place(entries[stage].path("paddle"), "paddle")
@@ -238,10 +212,24 @@ def _summary(bundle: Path, evaluation: Mapping[str, Any], kept: Sequence[Mapping
     lines += [
         f"{size['bytes']['candidate'] / 1e6:.1f} MB, {size['ratio']:.0%} of fp32; "
         f"RTF {timing['candidate_rtf']:.4f}, {timing['speedup']:.2f}x fp32",
+        *_footprint(evaluation),
+        f"report: {bundle.with_name(REPORT)}",
         f"bundle: {bundle}",
         f"next: asrpack verify {bundle} --trust PUBLIC_KEY",
     ]
     return "\n".join(f"  {line}" for line in lines)
+
+
+def _footprint(evaluation: Mapping[str, Any]) -> list[str]:
+    if "memory" not in evaluation:
+        return []
+    memory, start = evaluation["memory"], evaluation["cold_start"]
+    return [
+        f"peak memory {megabytes(memory['candidate']['peak'])} "
+        f"(fp32 {megabytes(memory['baseline']['peak'])}); "
+        f"cold start {seconds(start['candidate']['seconds'])} "
+        f"(fp32 {seconds(start['baseline']['seconds'])})"
+    ]
 
 
 def _rates(rates: Mapping[str, Any], names: tuple[str, str] = ("candidate", "baseline")) -> str:

@@ -14,12 +14,13 @@ from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance
 from asrpack.recipe.model_source import PaddleSpeechModel
 from asrpack.recipe.schema import ManifestSource, Recipe
+from asrpack.report.templates import templates_folder
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
 from asrpack.stages.gate import Gate
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.reference import Reference
-from asrpack.stages.render import Render, shipped_code, templates_folder
+from asrpack.stages.render import Render, shipped_code
 from asrpack.stages.seal import Seal
 from asrpack.stages.search import Search
 from asrpack.stages.watermark import Watermark
@@ -35,9 +36,9 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
         KeyFileError: the signing key or a recipient's key cannot be used.
     """
     recipe = loaded.recipe
-    test = _manifest(recipe.data.test, checked.test)
-    calibration = recipe.data.calibration
-    probe_set = _manifest(calibration, checked.calibration) if calibration else test
+    brought = sources(loaded, checked)
+    test = brought["test"]
+    probe_set = brought.get("calibration", test)
     nodes = to_onnx(recipe, checked.model, probe_set)
     candidate = Output("quantize", "onnx")
     nodes += _quantize(recipe, build, nodes[-1], probe_set)
@@ -47,6 +48,22 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     nodes += _measure(recipe, candidate, test)
     nodes += _pack(recipe, checked.model, build, candidate, test)
     return nodes
+
+
+def sources(loaded: LoadedRecipe, checked: Checked) -> dict[str, Source]:
+    """What the user brings to a build: ``model``, ``test``, and where given ``calibration``,
+    ``tokens`` and ``language_model``."""
+    recipe = loaded.recipe
+    found = {
+        "model": model_source(recipe.model, checked.model),
+        "test": _manifest(recipe.data.test, checked.test),
+        **_language_model(recipe),
+    }
+    if recipe.data.calibration is not None:
+        found["calibration"] = _manifest(recipe.data.calibration, checked.calibration)
+    if not isinstance(recipe.model, PaddleSpeechModel) and recipe.model.tokens is not None:
+        found["tokens"] = Source(recipe.model.tokens)
+    return found
 
 
 CONFIGURED = Output("configure", "model.json")
@@ -126,6 +143,10 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
             max_deletion_increase=gate.deletions and gate.deletions.max_increase,
             min_speedup=gate.speedup and gate.speedup.min,
             max_size_ratio=gate.size and gate.size.max_ratio,
+            max_size_bytes=gate.size and gate.size.max_bytes,
+            max_memory_ratio=gate.memory and gate.memory.max_ratio,
+            max_memory_bytes=gate.memory and gate.memory.max_bytes,
+            max_cold_start=gate.cold_start and gate.cold_start.max_seconds,
         ),
     ]
 
@@ -147,7 +168,7 @@ def _pack(
         "evaluation": Output("evaluate", "evaluation.json"),
         "gate": Output("gate", "gate.json"),
         "source": model_source(recipe.model, model),
-        "templates": Source(templates_folder()),
+        "templates": Source(templates_folder("bundle")),
         "code": Source(code[0], code[1:]),
         "manifest": test,
         **_language_model(recipe),

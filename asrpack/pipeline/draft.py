@@ -49,7 +49,9 @@ gate:
   error_rate: {{metric: cer, max_increase: 0.005}}   # max: 0.08 bounds the rate itself
   #deletions: {{max_increase: 0.001}}
   #speedup: {{min: 1.0}}
-  #size: {{max_ratio: 0.35}}
+  #size: {{max_ratio: 0.35}}                          # or max_bytes
+  #memory: {{max_bytes: 500000000}}                   # peak of a process that runs it; or max_ratio
+  #cold_start: {{max_seconds: 2}}
 
 # Keys never stand here, only where they are: {{file: …}}, {{env: NAME}} or {{command: …}}.
 protect:

@@ -13,9 +13,10 @@ from pydantic_core import PydanticCustomError
 
 from asrpack.bundle.secrets import SecretSource
 from asrpack.recipe.decode import Decode, DecodeMethod
+from asrpack.recipe.gate import Gate
 from asrpack.recipe.model_source import Model
 from asrpack.recipe.quantize import Quantize, Search
-from asrpack.recipe.section import Fraction, RecipePath, Section
+from asrpack.recipe.section import RecipePath, Section
 
 MAX_RECIPIENTS = 64
 
@@ -147,67 +148,6 @@ class Evaluate(Section):
     threads: int = Field(
         default=0, ge=0, le=1024, description="ONNX Runtime's threads; 0: one for each core."
     )
-
-
-class ErrorRateGate(Section):
-    """Bounds of the error rate on the test set."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["max"]}, {"required": ["max_increase"]}]}
-    )
-    metric: Literal["cer", "wer"] = Field(
-        default="cer", description="Errors per character or per word."
-    )
-    max: Fraction | None = Field(
-        default=None, description="The highest error rate, as a fraction: 0.08 is 8 %."
-    )
-    max_increase: Fraction | None = Field(
-        default=None,
-        description="The most that the error rate may rise over the fp32 model's, absolute, as a "
-        "fraction: 0.002 is 0.2 %.",
-    )
-
-    @model_validator(mode="after")
-    def _bounds_something(self) -> ErrorRateGate:
-        if self.max is None and self.max_increase is None:
-            raise PydanticCustomError(
-                "gate_empty",
-                "bounds nothing: neither `max` nor `max_increase` is given",
-                {"remedy": "give one of them, or take `error_rate` out"},
-            )
-        return self
-
-
-class DeletionsGate(Section):
-    """Bound of deletions: damage done by quantization shows first as lost words."""
-
-    max_increase: Fraction = Field(
-        description="The most that deletions may rise over the fp32 model's, absolute, as a "
-        "fraction of the reference: 0.001 is 0.1 %."
-    )
-
-
-class SpeedupGate(Section):
-    """Bound of speed, measured against the fp32 model in the same run."""
-
-    min: float = Field(gt=0, description="The least speed relative to fp32: 1.2 is 20 % faster.")
-
-
-class SizeGate(Section):
-    """Bound of the model's size."""
-
-    max_ratio: float = Field(
-        gt=0, description="The largest size relative to the fp32 model's, as a fraction."
-    )
-
-
-class Gate(Section):
-    """What the finished model must meet; otherwise the build fails and keeps it as rejected."""
-
-    error_rate: ErrorRateGate | None = Field(default=None, description="Bounds of the error rate.")
-    deletions: DeletionsGate | None = Field(default=None, description="Bound of lost words.")
-    speedup: SpeedupGate | None = Field(default=None, description="Bound of speed.")
-    size: SizeGate | None = Field(default=None, description="Bound of size.")
 
 
 class Secret(Section):

@@ -16,15 +16,25 @@ _VNNI = (
 @cache
 def cpu_flags(path: Path = _CPU_INFO) -> frozenset[str]:
     """Instruction set flags as Linux names them; empty elsewhere."""
+    return frozenset(_line(path, "flags", "Features").split())
+
+
+def cpu_model(path: Path = _CPU_INFO) -> str:
+    """The CPU's name as Linux tells it; empty elsewhere, and on most ARM hosts."""
+    return _line(path, "model name")
+
+
+def _line(path: Path, *names: str) -> str:
+    """The first CPU's value of the first of these lines that there is."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return frozenset()
+        return ""
     for line in lines:
         name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return frozenset(value.split())
-    return frozenset()
+        if name.strip() in names:
+            return value.strip()
+    return ""
 
 
 def has_vnni(flags: frozenset[str]) -> bool:

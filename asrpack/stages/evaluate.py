@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from asrpack.bundle.metadata import utc
 from asrpack.bundle.model import ModelDescription
 from asrpack.stages import stage
 from asrpack.stages.stage import Context, Stage
 
+if TYPE_CHECKING:
+    from asrpack.measure.evaluation import Sample
+    from asrpack.measure.footprint import Job
+
 FORMAT = 1
+FOOTPRINT_UTTERANCES = 8
 
 
 class EvaluateParams(stage.Params):
@@ -23,13 +30,15 @@ class EvaluateParams(stage.Params):
 
 
 class Evaluate(Stage):
-    """``evaluation.json``: error rates, changes, size, and timings under their own key.
+    """``evaluation.json``: error rates, changes and size; what no two runs agree on under
+    ``timing``, ``memory`` and ``cold_start``, the latter two on Linux only.
 
     Where the model streams, each method has ``streaming``, too: the candidate heard piece by
     piece, against the candidate on whole recordings.
     """
 
     name: ClassVar[str] = "evaluate"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("evaluation.json",)
     tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "soundfile", "soxr", "jiwer")
     isolated: ClassVar[bool] = True
@@ -47,6 +56,7 @@ class Evaluate(Stage):
             time_pair,
             transcribe_all,
         )
+        from asrpack.measure.footprint import measure_footprints, measures_memory
         from asrpack.measure.host import describe_host
 
         description = ModelDescription.read(inputs["description"])
@@ -106,6 +116,7 @@ class Evaluate(Stage):
                 **_against(oracle["utterances"], texts),
             }
         result["timing"] = {
+            "measured": utc(int(time.time())),
             "host": describe_host() | {"threads": params.threads},
             **time_pair(
                 models["baseline"],
@@ -115,9 +126,38 @@ class Evaluate(Stage):
                 lambda done: context.progress(done, 0, "timing"),
             ),
         }
+        if measures_memory():
+            result |= measure_footprints(
+                _jobs(params, inputs, samples, decode.method),
+                lambda done: context.progress(done, 0, "memory and cold start"),
+            )
         (out / "evaluation.json").write_text(
             json.dumps(result, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
         )
+
+
+def _jobs(
+    params: EvaluateParams, inputs: Mapping[str, Path], samples: Sequence[Sample], method: str
+) -> dict[str, Job]:
+    """The same recordings for both models: one of middling length first, then a spread."""
+    from asrpack.measure.evaluation import spread
+    from asrpack.measure.footprint import Job
+    from asrpack.recipe.manifest import read_manifest
+
+    chosen = spread(samples, FOOTPRINT_UTTERANCES)
+    chosen.insert(0, chosen.pop(len(chosen) // 2))
+    audio = {utterance.id: utterance.audio for utterance in read_manifest(inputs["manifest"])}
+    return {
+        role: Job(
+            inputs["description"],
+            inputs[role],
+            tuple(audio[sample.utt] for sample in chosen),
+            method,
+            params.threads,
+            inputs.get("language_model"),
+        )
+        for role in ("baseline", "candidate")
+    }
 
 
 def _sizes(inputs: Mapping[str, Path]) -> dict[str, Any]:

@@ -34,12 +34,6 @@ def shipped_code() -> tuple[Path, ...]:
     return (PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted(modules))
 
 
-def templates_folder() -> Path:
-    """Where the templates are: inside an installed package, beside it in a checkout."""
-    installed = PACKAGE / "_templates"
-    return (installed if installed.is_dir() else PACKAGE.parent / "templates") / "bundle"
-
-
 class RenderParams(stage.Params):
     """As the recipe names them."""
 

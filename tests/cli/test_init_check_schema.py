@@ -67,7 +67,7 @@ def test_commented_options_are_real_ones(model: Path) -> None:
     text = Path("recipe.yaml").read_text(encoding="utf-8")
     # Prose has one space after its hash, an option none (or two, below another one).
     lifted, count = re.subn(r"^( *)#(?=\w|  \w)", r"\1", text, flags=re.MULTILINE)
-    assert count == 8
+    assert count == 10
     Path("recipe.yaml").write_text(lifted, encoding="utf-8")
     recipe = load_recipe(Path("recipe.yaml")).recipe
     assert recipe.evaluate.oracle == "paddlespeech" and recipe.evaluate.methods
@@ -77,6 +77,7 @@ def test_commented_options_are_real_ones(model: Path) -> None:
         -1,
     )
     assert recipe.gate.size and recipe.gate.speedup and recipe.gate.deletions
+    assert recipe.gate.memory and recipe.gate.cold_start
 
 
 @pytest.mark.parametrize(

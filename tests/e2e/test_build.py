@@ -92,6 +92,33 @@ def test_the_evaluation_is_of_the_whole_set_and_within_the_gate(workshop: Worksh
     assert evaluation["timing"]["candidate_rtf"] > 0
 
 
+def test_int8_takes_less_memory_than_fp32(workshop: Workshop) -> None:
+    evaluation = workshop.read("cpu", "evaluation.json")
+    before, after = (evaluation["memory"][role] for role in ("baseline", "candidate"))
+    for phase in ("loading", "running"):
+        assert after[phase]["peak"] < before[phase]["peak"]
+        assert after["runtime"] < after[phase]["peak"]
+    assert all(evaluation["cold_start"][role]["seconds"] > 0 for role in ("baseline", "candidate"))
+
+
+def test_the_report_is_of_this_build_and_can_be_made_anew(
+    workshop: Workshop, bundle: Path, tmp_path: Path
+) -> None:
+    artifact = bundle.parent
+    built = (artifact / "report.html").read_text(encoding="utf-8")
+    done = workshop.asrpack("report", str(artifact), "-o", str(tmp_path / "again.html"), "--json")
+    assert json.loads(done.stdout) == {"report": str(tmp_path / "again.html"), "accepted": True}
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == built
+    lock, evaluation = workshop.read("cpu", "asrpack.lock"), workshop.read("cpu", "evaluation.json")
+    digests = [record["outputs"] for record in lock["stages"].values()]
+    digests += [{"": item["sha256"]} for item in lock["sources"].values()]
+    assert all(digest in built for item in digests for digest in item.values())
+    assert lock["sources"]["test"]["sha256"] in json.dumps(lock["stages"]["evaluate"])
+    assert f"{evaluation['timing']['speedup']:.2f}×" in built
+    # It holds what was said in the vendor's test set.
+    assert not list(bundle.rglob("report.html"))
+
+
 def test_the_lock_names_all_that_went_in(workshop: Workshop) -> None:
     lock = workshop.read("cpu", "asrpack.lock")
     assert sorted(lock["stages"]) == sorted(STAGES)
@@ -129,18 +156,36 @@ def test_the_bundle_holds_nothing_in_the_clear(workshop: Workshop, bundle: Path)
 def test_a_gate_that_is_not_met_keeps_the_candidate(workshop: Workshop, tmp_path: Path) -> None:
     shop = Workshop(workshop.folder, workshop.cache)
     out = tmp_path / "artifacts"
-    command = [
-        item if not item.startswith("--out=") else f"--out={out}"
-        for item in shop.build_command("--build=cpu", "--set=gate.speedup.min=1000")
-    ]
-    done = shop.execute(command, status=5)
-    assert "speed-up" in done.stdout
+
+    def build(*more: str, status: int) -> str:
+        command = shop.build_command("--build=cpu", *more)
+        command = [f"--out={out}" if item.startswith("--out=") else item for item in command]
+        return shop.execute(command, status=status).stdout
+
+    build(status=0)
     artifact = out / "digits-cards-1.0.0-cpu"
+    bounds = ["--set=gate.speedup.min=1000", "--set=gate.memory={max_bytes: 1000000}"]
+    told = build(*bounds, status=5)
     rejected = artifact / "rejected"
-    assert not json.loads((rejected / "gate.json").read_bytes())["ok"]
+    verdict = json.loads((rejected / "gate.json").read_bytes())
+    report = (rejected / "report.html").read_text(encoding="utf-8")
+    failed = [check for check in verdict["checks"] if not check["ok"]]
+    assert not verdict["ok"] and {check["name"] for check in failed} == {"speed-up", "memory"}
+    for check in failed:
+        assert check["reason"] in json.loads(told.splitlines()[-1])["findings"][0]["message"]
+        assert check["reason"][1:] in report
+    assert "Rejected" in report and str(rejected / "report.html") in told
     assert (rejected / "onnx" / "encoder.onnx").stat().st_size > 0
     assert (rejected / "evaluation.json").exists()
-    assert not (artifact / "bundle").exists()
+    # Nothing of the earlier, accepted build passes for this one's.
+    for name in ("bundle", "report.html", "evaluation.json", "gate.json"):
+        assert not (artifact / name).exists(), name
+    assert "rejected" in shop.asrpack("report", str(artifact), status=3).stderr
+    (rejected / "report.html").unlink()
+    shop.asrpack("report", str(rejected))
+    assert (rejected / "report.html").read_text(encoding="utf-8") == report
+    build(status=0)
+    assert (artifact / "bundle").exists() and not rejected.exists()
 
 
 def test_until_and_force(workshop: Workshop) -> None:
@@ -226,7 +271,8 @@ def test_killed_in_every_stage_in_turn(workshop: Workshop, tmp_path: Path) -> No
         assert ours[stage]["outputs"] == theirs[stage]["outputs"], stage
     ours, theirs = (s.read("cpu", "evaluation.json") for s in (shop, workshop))
     for evaluation in (ours, theirs):
-        del evaluation["timing"]
+        for section in ("timing", "memory", "cold_start"):
+            del evaluation[section]
     assert ours == theirs
     bundle = shop.artifact("cpu") / "bundle"
     shop.asrpack("verify", str(bundle), "--trust", str(shop.keys / "vendor.pub"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ def test_what_a_killed_build_left_is_cleared(artifact: Artifact) -> None:
 
 def test_a_damaged_lock_counts_as_none(artifact: Artifact) -> None:
     with artifact.exclusive():
-        artifact.write_lock({}, {"import": {"components": {"params": {}}, "outputs": {}}})
+        stages = {"import": {"components": {"params": {}}, "outputs": {}}}
+        artifact.write("asrpack.lock", json.dumps({"stages": stages}))
         assert artifact.previous() == {"import": {"params": {}}}
         for text in ("", "[]", '{"stages": []}', "\x00"):
             artifact.write("asrpack.lock", text)

@@ -89,6 +89,8 @@ SCHEMA_FAULTS = (
         "block_size_odd",
         ("precision: int8", "precision: int8, quantize: {method: weight_only, block_size: 48}"),
     ),
+    edit("size_bounds_nothing", ("error_rate: {max: 0.08}", "size: {}")),
+    edit("memory_in_words", ("error_rate: {max: 0.08}", "memory: {max_bytes: 200 MB}")),
     edit("chunk_of_nothing", ("gate:", "streaming: {chunk_size: 0}\ngate:")),
     edit("chunk_misspelt", ("gate:", "streaming: {chunksize: 16, left_chunks: -2}\ngate:")),
     edit("streaming_is_a_switch", ("gate:", "streaming: true\ngate:")),

@@ -12,8 +12,9 @@ from asrpack.bundle.keys import public_pem, recipient_private, signing_private
 from asrpack.bundle.model import NGRAM_FILE, DecodeDefaults, ModelDescription, NgramWeights
 from asrpack.protect.keys import generate
 from asrpack.report.packages import RUNTIME, runtime_packages
+from asrpack.report.templates import templates_folder
 from asrpack.stages.encrypt import Encrypt
-from asrpack.stages.render import PACKAGE, Render, shipped_code, templates_folder
+from asrpack.stages.render import PACKAGE, Render, shipped_code
 from asrpack.stages.stage import Context
 from tests.runtime import tiny
 
@@ -51,7 +52,7 @@ def rendered(folder: Path, description: ModelDescription, language_model: Path |
         "evaluation": folder / "evaluation.json",
         "source": folder / "onnx",
         "manifest": folder / "test.jsonl",
-        "templates": templates_folder(),
+        "templates": templates_folder("bundle"),
     }
     if language_model is not None:
         inputs["language_model"] = language_model

@@ -1,0 +1,116 @@
+"""What a build leaves beside the bundle: what was measured, the verdict, the lock, the report.
+
+A rejected candidate's are in ``rejected/``, an accepted one's in the artifact itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asrpack import __version__
+from asrpack.bundle.model import ModelDescription
+from asrpack.pipeline.artifact import Artifact
+from asrpack.pipeline.cache import Entry
+from asrpack.pipeline.check import Checked
+from asrpack.pipeline.compose import sources
+from asrpack.pipeline.plan import SourceDigests
+from asrpack.recipe.load import LoadedRecipe
+from asrpack.report.html import REPORT, render_report
+from asrpack.report.results import EVALUATION, GATE, LOCK, REJECTED, SEARCH
+from asrpack.stages.quantize import KEPT
+
+LOCK_FORMAT = 2
+
+
+def lock_record(
+    loaded: LoadedRecipe,
+    checked: Checked,
+    build: str,
+    digests: SourceDigests,
+    entries: Mapping[str, Entry],
+) -> dict[str, Any]:
+    """``asrpack.lock``: digests of all that went in and came out; keys as commitments."""
+    recipe = loaded.recipe
+    variant = recipe.builds[build]
+    model = ModelDescription.read(entries["configure"].path("model.json"))
+    said = {"test": checked.test, "calibration": checked.calibration}
+    return {
+        "format": LOCK_FORMAT,
+        "recipe": {
+            "name": recipe.name,
+            "version": recipe.version,
+            "build": build,
+            "target": variant.target,
+            "precision": variant.precision,
+            "file": loaded.path.name,
+            "sha256": loaded.digest,
+            "overrides": list(loaded.overrides),
+            "asrpack": __version__,
+            "python": ".".join(map(str, sys.version_info[:3])),
+        },
+        "model": {
+            "family": model.family,
+            "sample_rate": model.sample_rate,
+            "vocabulary_size": len(model.tokens),
+            "chunk_size": model.streaming and model.streaming.chunk_size,
+        },
+        "sources": {
+            name: {
+                "name": _shown(source.path, loaded.path.parent),
+                "sha256": digests(source),
+                **({"recordings": len(said[name])} if name in said else {}),
+            }
+            for name, source in sources(loaded, checked).items()
+        },
+        "stages": {
+            name: {"components": entry.components, "outputs": entry.outputs}
+            for name, entry in entries.items()
+        },
+    }
+
+
+def place_accepted(
+    artifact: Artifact, lock: Mapping[str, Any], entries: Mapping[str, Entry]
+) -> None:
+    """Places the results of a candidate that met its gate."""
+    _place(artifact, lock, entries, "")
+
+
+def place_rejected(
+    artifact: Artifact, lock: Mapping[str, Any], entries: Mapping[str, Entry]
+) -> Path:
+    """Places the candidate that did not meet its gate, and its results; gives their folder.
+
+    What an earlier, accepted build left must not pass for this one's.
+    """
+    for name in ("bundle", REPORT, EVALUATION, GATE, KEPT, SEARCH):
+        artifact.discard(name)
+    (artifact.folder / REJECTED).mkdir(exist_ok=True)
+    candidate = entries.get("watermark", entries["quantize"])
+    artifact.place(candidate.path("onnx"), f"{REJECTED}/onnx")
+    _place(artifact, lock, entries, f"{REJECTED}/")
+    return artifact.folder / REJECTED
+
+
+def _place(
+    artifact: Artifact, lock: Mapping[str, Any], entries: Mapping[str, Entry], prefix: str
+) -> None:
+    artifact.place(entries["evaluate"].path(EVALUATION), f"{prefix}{EVALUATION}")
+    artifact.place(entries["gate"].path(GATE), f"{prefix}{GATE}")
+    artifact.place(entries["quantize"].path(KEPT), f"{prefix}{KEPT}")
+    artifact.discard(f"{prefix}{SEARCH}")
+    # Of the stage that chose among several, where the recipe asked for it.
+    for entry in entries.values():
+        if SEARCH in entry.outputs:
+            artifact.place(entry.path(SEARCH), f"{prefix}{SEARCH}")
+    artifact.write(f"{prefix}{LOCK}", json.dumps(lock, indent=1, sort_keys=True) + "\n")
+    artifact.write(f"{prefix}{REPORT}", render_report(artifact.folder / prefix))
+
+
+def _shown(path: Path, folder: Path) -> str:
+    """Nobody needs to know where else on the vendor's disk it was."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
