@@ -127,7 +127,7 @@ def sherpa_onnx(layout: Layout, name: str, threads: int) -> System:
 
 
 def paddlespeech(layout: Layout, part: str, threads: int) -> System:
-    """``U2Model`` of PaddleSpeech.
+    """``U2Model`` of PaddleSpeech; Paddle takes its threads from the environment.
 
     Args:
         part: ``decode``: its ``decode`` alone, on features computed before; ``samples``: its
