@@ -18,15 +18,15 @@ Three = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Profile:
-    """What a host will run: least, likeliest and greatest.
+    """What a host will run: likeliest and greatest.
 
     Attributes:
         batch: utterances in a run.
         seconds: of an utterance.
     """
 
-    batch: Three
-    seconds: tuple[float, float, float]
+    batch: tuple[int, int]
+    seconds: tuple[float, float]
 
 
 def profile_shapes(
@@ -34,24 +34,30 @@ def profile_shapes(
 ) -> dict[str, dict[str, ShapeRange]]:
     """Ranges by graph and input, of the inputs with a free axis.
 
-    Histories and caches start from nothing, so their least size is 0. Hypotheses are as many as
-    the beam holds, for each utterance, and no longer than the encoder's frames.
+    The least is one utterance that gives one frame. Histories and caches start from nothing, so
+    their least size is 0. Hypotheses are as many as the beam holds, for each utterance, and no
+    longer than the encoder's frames.
 
     Raises:
         InputError: the profile's longest utterance is longer than the model takes.
     """
-    frames = input_frames(description, profile.seconds)
-    low, likely, high = (output_frames(description, count) for count in frames)
-    steps = (low, likely, high)
+    batch = (1, *profile.batch)
+    front_end = FrontEnd(description.front_end, description.cmvn)
+    least = description.right_context + 1
+    likely = front_end.frames(math.ceil(profile.seconds[0] * description.sample_rate))
+    longest = longest_utterance(description, profile.seconds[1])
+    # All that the runtime takes for no longer than that.
+    frames = (least, max(likely, least), longest * description.subsampling)
+    steps = (1, output_frames(description, frames[1]), longest)
     beam = description.decode.beam_size
-    hypothesis = (1, max(1, steps[1] // 4), steps[2] + 1)  # with the start of sentence
-    sizes = {
-        "encoder": {"B": profile.batch, "T": frames, "C": _history(description, steps)},
+    hypothesis = (1, max(1, steps[1] // 4), longest + 1)  # with the start of sentence
+    sizes: dict[str, dict[str, Three]] = {
+        "encoder": {"B": batch, "T": frames, "C": _history(description, steps)},
         "decoder": {
-            "N": (1, beam * profile.batch[1], beam * profile.batch[2]),
+            "N": (1, beam * batch[1], beam * batch[2]),
             "T_out": steps,
             "L": hypothesis,
-            "C": (0, 0, hypothesis[2] - 1),
+            "C": (0, 0, longest),
         },
     }
     sizes["right_decoder"] = sizes["decoder"]
@@ -64,37 +70,20 @@ def longest_utterance(description: ModelDescription, seconds: float) -> int:
     Raises:
         InputError: it is longer than the model takes.
     """
-    return output_frames(description, input_frames(description, (seconds,) * 3)[2])
-
-
-def input_frames(description: ModelDescription, seconds: tuple[float, float, float]) -> Three:
-    """Frames (or samples) of the encoder's input.
-
-    A chunk of a stream is shorter than any utterance: the least is what the encoder needs to give
-    one frame at all.
-
-    Raises:
-        InputError: the longest is longer than the model takes.
-    """
     front_end = FrontEnd(description.front_end, description.cmvn)
     rate = description.sample_rate
-    low, likely, high = (front_end.frames(math.ceil(item * rate)) for item in seconds)
+    frames = output_frames(description, front_end.frames(math.ceil(seconds * rate)))
     longest = description.max_frames
-    if longest is not None and output_frames(description, high) > longest:
+    if longest is not None and frames > longest:
         most = front_end.samples(longest * description.subsampling) / rate
         raise InputError(
-            f"the longest utterance of the profile is {seconds[2]:g} s, and the model takes at "
-            f"most {most:.1f} s",
+            f"the longest utterance of the profile is {seconds:g} s, and the model takes at most "
+            f"{most:.1f} s",
             code="profile-seconds",
             place="tensorrt.profile.seconds.max",
             remedy=f"set it to {math.floor(most)} or less",
         )
-    # All that the runtime takes for no longer than that.
-    high = output_frames(description, high) * description.subsampling
-    least = description.right_context + 1
-    if description.streaming is not None:
-        low = least
-    return (max(low, least), max(likely, least), max(high, least))
+    return frames
 
 
 def output_frames(description: ModelDescription, frames: int) -> int:

@@ -25,8 +25,8 @@ def provider_node(variant: Build, description: Output) -> Node:
         options["fp16"] = variant.precision == "fp16"
         shapes = variant.gpu.profile
         profile = {
-            "batch": (shapes.batch.min, shapes.batch.opt, shapes.batch.max),
-            "seconds": (shapes.seconds.min, shapes.seconds.opt, shapes.seconds.max),
+            "batch": (shapes.batch.opt, shapes.batch.max),
+            "seconds": (shapes.seconds.opt, shapes.seconds.max),
         }
     return node(
         Provider(),

@@ -40,20 +40,19 @@ class Cuda(Gpu):
 
 
 class Bounds(Section):
-    """Least, likeliest and greatest; defaults are those of the key that holds it."""
+    """Likeliest and greatest; the least is what the runtime may run."""
 
     @model_validator(mode="after")
     def _ascend(self) -> Bounds:
-        low, likely, high = (getattr(self, name) for name in ("min", "opt", "max"))
-        if not low <= likely <= high:
+        likely, high = (getattr(self, name) for name in ("opt", "max"))
+        if likely > high:
             raise PydanticCustomError(
                 "bounds",
-                "does not ascend: min is {low}, opt {likely}, max {high}",
+                "has an opt of {likely}, which is over its max of {high}",
                 {
-                    "low": low,
                     "likely": likely,
                     "high": high,
-                    "remedy": "give min <= opt <= max; what is left out has its default",
+                    "remedy": "give opt <= max; what is left out has its default",
                 },
             )
         return self
@@ -62,7 +61,6 @@ class Bounds(Section):
 class Batch(Bounds):
     """Utterances in a run."""
 
-    min: int = Field(default=1, ge=1, le=1024, description="The fewest.")
     opt: int = Field(default=1, ge=1, le=1024, description="The likeliest number.")
     max: int = Field(default=1, ge=1, le=1024, description="The most.")
 
@@ -70,7 +68,6 @@ class Batch(Bounds):
 class Seconds(Bounds):
     """Length of an utterance."""
 
-    min: float = Field(default=0.1, gt=0, le=3600, description="The shortest.")
     opt: float = Field(default=5.0, gt=0, le=3600, description="The likeliest.")
     max: float = Field(
         default=30.0, gt=0, le=3600, description="The longest; longer recordings are refused."

@@ -19,14 +19,14 @@ class ProviderParams(stage.Params):
 
     Attributes:
         options: of the target, without profiles.
-        batch, seconds: of the profile, where the target is tensorrt: min, opt, max.
+        batch, seconds: of the profile, where the target is tensorrt: opt, max.
     """
 
     target: str
     options: dict[str, Any]
     fallback: bool = False
-    batch: tuple[int, int, int] | None = None
-    seconds: tuple[float, float, float] | None = None
+    batch: tuple[int, int] | None = None
+    seconds: tuple[float, float] | None = None
 
 
 class Provider(Stage):

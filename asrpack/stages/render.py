@@ -26,7 +26,7 @@ MINIMUM_RUNTIME = "0.1.0"
 # their own that fits, so the Dockerfile installs their system's.
 BASE_IMAGES = {
     "onnxruntime": f"python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm",
-    "cuda": "nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04",
+    "cuda": "nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04",
     "tensorrt": "nvcr.io/nvidia/tensorrt:25.09-py3",
 }
 
