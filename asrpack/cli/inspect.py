@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from asrpack.bundle.provider import measured_in_words
-
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="The bundle's directory.", show_default=False)],
@@ -66,6 +64,8 @@ def _lines(contents: dict[str, Any]) -> Iterator[str]:
 
 def _figures(evaluation: dict[str, Any] | None) -> Iterator[str]:
     """One line a method; everything else that was measured is left to ``--json``."""
+    from asrpack.bundle.provider import measured_in_words
+
     if evaluation is None:
         yield "  measured    nothing (no evaluation.json)"
         return

@@ -102,7 +102,8 @@ def test_the_image_has_the_gpus_packages(tensorrt: Path) -> None:
     names = {item["name"] for item in _sbom(tensorrt)}
     assert "onnxruntime-gpu" in names and "onnxruntime" not in names
     dockerfile = tensorrt / "Dockerfile"
-    assert "nvidia/tensorrt" in dockerfile.read_text()
+    text = dockerfile.read_text()
+    assert "nvidia/tensorrt" in text and '"verify", "/opt/bundle"]' in text
     hadolint = Path(sys.executable).parent / "hadolint"
     done = subprocess.run([hadolint, dockerfile], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
