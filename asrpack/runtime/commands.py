@@ -91,7 +91,7 @@ def selftest(
     opened = try_out(bundle, identity=identity, trust=trust, threads=threads)
     about, methods = opened.metadata, ", ".join(opened.description.methods)
     on = opened.recognizer.provider
-    _say(f"ok: {about.name} {about.version} ({about.build}) on {on}: {methods}")
+    _say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}")
     return 0
 
 

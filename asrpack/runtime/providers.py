@@ -132,6 +132,7 @@ def tensorrt_options(options: TensorrtOptions, graph: str) -> dict[str, str]:
 
 
 def missing(spec: ProviderSpec, fault: str, place: str) -> ToolchainError:
+    """The error of a host where a provider does not work; ``fault`` says why, in words."""
     return ToolchainError(
         f"{NAMES[spec.target]} does not work on this host: {fault}",
         code="provider-missing",
