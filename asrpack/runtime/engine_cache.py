@@ -132,9 +132,11 @@ class EngineCache:
 _caches: dict[Path, EngineCache] = {}
 
 
+# Both return 0 on failure, as ONNX Runtime expects.
 def _on_encrypt(name: bytes, data: int, size: int) -> int:
     path = Path(os.fsdecode(name))
-    cache = _caches[path.parent.parent]
+    if (cache := _caches.get(path.parent.parent)) is None:
+        return 0
     try:
         cache.seal(path, ctypes.string_at(data, size))
     except Exception as error:
@@ -145,7 +147,8 @@ def _on_encrypt(name: bytes, data: int, size: int) -> int:
 
 def _on_decrypt(name: bytes, data: int | None, size: Any) -> int:
     path = Path(os.fsdecode(name))
-    cache = _caches[path.parent.parent]
+    if (cache := _caches.get(path.parent.parent)) is None:
+        return 0
     try:
         engine = cache.take(path)
     except Exception as error:

@@ -104,6 +104,13 @@ def test_bundles_of_one_process_have_their_own(tmp_path: Path) -> None:
     assert [taken_back(path) for path in paths] == [ENGINE + b"\1", ENGINE + b"\2"]
 
 
+def test_nothing_is_kept_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere" / NAME
+    path.parent.mkdir()
+    assert not keep(path) and taken_back(path) is None
+    assert not path.exists()
+
+
 def test_no_room_is_told(cache: EngineCache, engine: Path) -> None:
     shutil.rmtree(cache.folder)
     assert not keep(engine)
