@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,9 @@ SOUND = Facts(
     cpu_flags=frozenset({"avx2", "avx512f", "avx512_vnni"}),
     cores=4,
     memory=16 * GIB,
-    gpu_driver=False,
+    gpu_driver=None,
+    gpus=(),
+    provider_faults={},
     versions={
         "numpy": "2.4.6",
         "onnxruntime": "1.32.0",
@@ -100,6 +103,52 @@ def test_finding(facts: Facts, code: str, severity: str, words: str) -> None:
     finding = found(facts)[code]
     assert finding.severity == severity and words in finding.message
     assert finding.remedy or severity == "info"
+
+
+GPU = replace(
+    SOUND,
+    gpu_driver="580.65.06",
+    gpus=("NVIDIA L4, 23034 MiB, 8.9",),
+    provider_faults={"cuda": None, "tensorrt": None},
+)
+MISSING = "cannot open shared object file: No such file or directory"
+
+
+def test_a_machine_with_a_gpu() -> None:
+    assert {finding.severity for finding in examine(GPU)} == {"ok"}
+    assert "L4" in found(GPU)["gpu"].message
+    assert {"gpu-cuda", "gpu-tensorrt"} <= set(found(GPU))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "severity", "words", "remedy"),
+    [
+        ({"gpu_driver": None}, "gpu", "warning", "no NVIDIA driver", "driver"),
+        ({"gpus": ()}, "gpu", "warning", "lists no GPU", "nvidia-smi"),
+        ({"provider_faults": {}}, "gpu-runtime", "info", "no providers", "onnxruntime-gpu"),
+        *(
+            ({"provider_faults": {target: f"{library}: {MISSING}"}}, f"gpu-{target}", "warning",
+             library, remedy)
+            for target, library, remedy in (
+                ("cuda", "libcuda.so.1", "driver"),
+                ("cuda", "libcublasLt.so.13", "cuda,cudnn"),
+                ("cuda", "libcudnn.so.9", "cuda,cudnn"),
+                ("tensorrt", "libnvinfer.so.10", "TensorRT 10"),
+            )
+        ),
+        ({"provider_faults": {"cuda": "CUDA failure 35"}}, "gpu-cuda", "warning", "35", "gpu.md"),
+    ],
+)  # fmt: skip
+def test_finding_of_a_gpu(
+    changes: dict[str, Any], code: str, severity: str, words: str, remedy: str
+) -> None:
+    finding = found(replace(GPU, **changes))[code]
+    assert finding.severity == severity and words in finding.message and remedy in finding.remedy
+
+
+def test_the_package_for_gpus_stands_in_for_onnxruntime() -> None:
+    assert found(versions(onnxruntime=None, onnxruntime_gpu="1.31.1"))["packages"].severity == "ok"
+    assert found(versions(onnxruntime=None, onnxruntime_gpu="1.1"))["packages"].severity == "error"
 
 
 def test_int8_instructions_of_arm_count() -> None:

@@ -22,7 +22,7 @@ from asrpack.errors import InputError
 
 EVALUATION_FILE = "evaluation.json"
 MAX_EVALUATION = 256 << 20
-_FIGURES = ("set", "decode", "methods", "size", "timing")
+_FIGURES = ("set", "decode", "methods", "size", "timing", "provider")
 
 
 def read_contents(bundle: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def read_contents(bundle: Path) -> dict[str, Any]:
     files = _list(bundle)
     return {
         "verified": False,
-        "metadata": asdict(metadata),
+        "metadata": metadata.as_dict(),
         "files": files,
         "bytes": sum(item["size"] for item in files),
         "encrypted": [asdict(item) for item in envelope.header.files],

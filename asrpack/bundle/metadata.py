@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asrpack.bundle.envelope import UUID
+from asrpack.bundle.provider import ProviderSpec
 from asrpack.bundle.verify import (
     BUNDLE_FORMAT,
     FormatError,
@@ -74,6 +75,7 @@ class BundleMetadata:
         minimum_runtime: the oldest asrpack whose runtime may run this model.
         recipients: key ids, sorted.
         sequence: grows with every bundle of a name: a lower one is a roll-back.
+        provider: of ONNX Runtime, where ``target`` names one; None, and not in the file, else.
     """
 
     bundle_id: str
@@ -90,6 +92,7 @@ class BundleMetadata:
     minimum_runtime: str
     recipients: tuple[str, ...]
     sequence: int
+    provider: ProviderSpec | None = None
 
     def to_json(self) -> bytes:
         """Canonical JSON.
@@ -97,7 +100,8 @@ class BundleMetadata:
         Raises:
             InputError: a field that :meth:`from_json` would refuse.
         """
-        data = canonical_json({"format": BUNDLE_FORMAT, **asdict(self), "files": dict(self.files)})
+        raw = {"format": BUNDLE_FORMAT, **self.as_dict()}
+        data = canonical_json(raw)
         try:
             _parse(data)
         except FormatError as error:
@@ -105,6 +109,15 @@ class BundleMetadata:
                 str(error), code="metadata", place="asrpack.json", remedy="correct the recipe"
             ) from None
         return data
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        raw = {**asdict(self), "files": dict(self.files)}
+        if self.provider is None:
+            del raw["provider"]
+        else:
+            raw["provider"] = self.provider.as_dict()
+        return raw
 
     @classmethod
     def from_json(cls, data: bytes, place: str = "asrpack.json") -> BundleMetadata:
@@ -154,11 +167,13 @@ def _parse(data: bytes) -> BundleMetadata:
     if type(raw) is not dict or raw.get("format") != BUNDLE_FORMAT:
         raise FormatError(code, f"its format is not {BUNDLE_FORMAT}")
     watermark = str if raw.get("watermark") is not None else type(None)
+    # Absent from bundles for CPUs, which older versions read, too.
+    provider = ProviderSpec.from_dict(raw.pop("provider")) if "provider" in raw else None
     check_shape(raw, {**_SHAPE, "watermark": watermark}, "the metadata", code)
     _check_values(raw)
     del raw["format"]
     raw |= {"model": ModelSummary(**raw["model"]), "recipients": tuple(raw["recipients"])}
-    return BundleMetadata(**raw)
+    return BundleMetadata(**raw, provider=provider)
 
 
 def _check_values(raw: dict[str, Any]) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from asrpack.bundle import envelope as envelopes
 from asrpack.bundle.keys import Key, armour, signing_public
 from asrpack.bundle.metadata import BundleMetadata
@@ -26,11 +29,14 @@ class Opened:
 
     Attributes:
         files: plaintext by path: ``encoder.onnx``, ``decoder.onnx``, ``model.json``.
+        engine_key: 32 bytes that only the bundle's recipients can know, for what a host makes of
+            the model and keeps (:mod:`asrpack.runtime.engine_cache`).
     """
 
     verified: Verified
     metadata: BundleMetadata
     files: dict[str, bytes] = field(repr=False)
+    engine_key: bytes = field(repr=False)
 
 
 def check_bundle(bundle: Path, trust: Sequence[bytes]) -> Verified:
@@ -117,7 +123,13 @@ def open_sealed(bundle: Path, identity: Key, trust: Sequence[bytes] = ()) -> Ope
                 remedy="get the bundle again from its vendor",
             )
         files[item.path] = plain
-    return Opened(verified, metadata, files)
+    secret = b"".join(keys[item.path] for item in header.files)
+    return Opened(verified, metadata, files, _engine_key(secret, header.bundle_id))
+
+
+def _engine_key(data_keys: bytes, bundle_id: str) -> bytes:
+    info = f"asrpack engine cache v1|{bundle_id}".encode()
+    return HKDF(hashes.SHA256(), length=32, salt=None, info=info).derive(data_keys)
 
 
 def _read(verified: Verified, name: str) -> bytes:

@@ -41,6 +41,12 @@ def _lines(contents: dict[str, Any]) -> Iterator[str]:
         f"  runs on     {metadata['target']}, {metadata['precision']}; "
         f"asrpack {metadata['minimum_runtime']} or newer"
     )
+    if provider := metadata.get("provider"):
+        allowed = "may run on the CPU" if provider["fallback"] else "no other device"
+        yield f"  provider    {provider['target']}, {allowed}"
+        for name, value in provider["options"].items():
+            if name != "profiles":
+                yield f"              {name}: {value}"
     yield (
         f"  model       {model['family']}, {model['sample_rate']} Hz, "
         f"{model['vocabulary_size']} units, {model['decode_method']}"
@@ -58,10 +64,14 @@ def _lines(contents: dict[str, Any]) -> Iterator[str]:
 
 def _figures(evaluation: dict[str, Any] | None) -> Iterator[str]:
     """One line a method; everything else that was measured is left to ``--json``."""
+    from asrpack.bundle.provider import measured_in_words
+
     if evaluation is None:
         yield "  measured    nothing (no evaluation.json)"
         return
     try:
+        if provider := evaluation.get("provider"):
+            yield f"  measured    {measured_in_words(provider).removeprefix('measured ')}"
         for method, result in evaluation["methods"].items():
             rates = [
                 f"{metric.upper()} {result[metric]['candidate']['rate']:.2%} "

@@ -72,16 +72,20 @@ def verify(
             typer.echo(f"asrpack: {bundle} is refused: {count}", err=True)
         raise typer.Exit(_REFUSED) from None
     methods: tuple[str, ...] = ()
+    provider = ""
     if selftest:
         from asrpack.runtime.commands import try_out
 
-        methods = try_out(bundle, identity=identity, trust=trust).description.methods
+        opened = try_out(bundle, identity=identity, trust=trust)
+        methods, provider = opened.description.methods, opened.recognizer.provider
     if as_json:
         report: dict[str, object] = {"ok": True, "findings": []}
-        typer.echo(dumps(report | {"selftest": methods} if selftest else report))
+        typer.echo(
+            dumps(report | {"selftest": methods, "provider": provider} if selftest else report)
+        )
     else:
         typer.echo(
             f"verified: {len(verified.digests)} files, signed by {verified.signer.fingerprint}"
         )
         if selftest:
-            typer.echo(f"selftest: ran {', '.join(methods)}")
+            typer.echo(f"selftest: ran {', '.join(methods)} on {provider}")

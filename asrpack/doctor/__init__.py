@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 from asrpack.doctor.facts import Facts
 from asrpack.doctor.finding import Finding
-from asrpack.doctor.machine import audio, cores_and_memory, disk, gpu, int8_speed
+from asrpack.doctor.gpu import gpu
+from asrpack.doctor.machine import audio, cores_and_memory, disk, int8_speed
 from asrpack.doctor.packages import (
     base_packages,
     clashes,

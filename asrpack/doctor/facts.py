@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from pathlib import Path
 import platformdirs
 
 from asrpack.runtime.cpu import cpu_flags
+from asrpack.runtime.providers import NAMES, installed_runtime
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,10 @@ class Facts:
         versions: of installed distributions, by normalized name.
         requirements: of asrpack itself, as its metadata has them.
         memory: bytes that can be had now, or None where the system does not tell.
-        gpu_driver: an NVIDIA driver is loaded.
+        gpu_driver: version of the NVIDIA driver that is loaded, or None.
+        gpus: what nvidia-smi lists, a line each.
+        provider_faults: why ONNX Runtime's provider of a target does not work, None where it does;
+            empty where the onnxruntime that is installed has none for GPUs.
     """
 
     python: tuple[int, int]
@@ -43,7 +49,9 @@ class Facts:
     cpu_flags: frozenset[str]
     cores: int
     memory: int | None
-    gpu_driver: bool
+    gpu_driver: str | None
+    gpus: tuple[str, ...]
+    provider_faults: Mapping[str, str | None]
     versions: Mapping[str, str]
     requirements: tuple[str, ...]
     environ: Mapping[str, str]
@@ -64,7 +72,9 @@ def gather(artifacts: Path) -> Facts:
         cpu_flags=cpu_flags(),
         cores=_cores(),
         memory=_memory(),
-        gpu_driver=Path("/proc/driver/nvidia/version").exists(),
+        gpu_driver=_gpu_driver(),
+        gpus=_gpus(),
+        provider_faults=_provider_faults(),
         versions=_versions(),
         requirements=tuple(metadata.requires("asrpack") or ()),
         environ=dict(os.environ),
@@ -74,6 +84,35 @@ def gather(artifacts: Path) -> Facts:
             _folder("temporary files", Path(tempfile.gettempdir())),
         ),
     )
+
+
+def _gpu_driver() -> str | None:
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"\b[0-9]+\.[0-9.]+\b", text)
+    return found[0] if found else "of an unknown version"
+
+
+def _gpus() -> tuple[str, ...]:
+    """Empty too where nvidia-smi is not there, as in containers without the NVIDIA runtime."""
+    command = ["nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
+
+
+def _provider_faults() -> dict[str, str | None]:
+    runtime = installed_runtime()
+    if runtime is None or runtime[0] == "onnxruntime":
+        return {}
+    # Here: it imports onnxruntime.
+    from asrpack.runtime.provider_probe import provider_fault
+
+    return {target: provider_fault(target) for target in NAMES}
 
 
 def _versions() -> dict[str, str]:

@@ -41,12 +41,6 @@ def int8_speed(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def gpu(facts: Facts) -> Iterator[Finding]:
-    """Says that the CPU is what is used."""
-    there = "an NVIDIA driver is loaded" if facts.gpu_driver else "no GPU"
-    yield Finding("gpu", "ok", f"{there}; this version builds for and measures on the CPU only")
-
-
 def cores_and_memory(facts: Facts) -> Iterator[Finding]:
     """What this process may use."""
     yield Finding("cores", "ok", f"{facts.cores} cores")

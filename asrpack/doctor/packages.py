@@ -149,7 +149,10 @@ def _requirements(facts: Facts, extra: str | None) -> Iterator[tuple[str, str, s
 
 def _unmet(facts: Facts, extra: str | None) -> Iterator[str]:
     for name, operator, wanted in _requirements(facts, extra):
-        if (version := facts.versions.get(name)) is None:
+        version = facts.versions.get(name)
+        if name == "onnxruntime" and version is None:  # another distribution of the same module
+            version = facts.versions.get("onnxruntime-gpu")
+        if version is None:
             yield f"{name} is missing"
         elif (operator == "==" and _number(version) != _number(wanted)) or (
             operator == ">=" and _number(version) < _number(wanted)

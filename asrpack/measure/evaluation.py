@@ -24,6 +24,7 @@ from asrpack.measure.error_rate import (
 from asrpack.recipe.manifest import read_manifest
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.decoding.ngram import NgramModel
+from asrpack.runtime.providers import Provider
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.streaming import StreamingRecognizer
 
@@ -46,13 +47,19 @@ def load_recognizer(
     folder: Path,
     threads: int = 0,
     language_model: Path | None = None,
+    provider: Provider | None = None,
 ) -> Recognizer:
-    """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder."""
+    """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder.
+
+    Args:
+        provider: what runs them; None for the CPU.
+    """
     return Recognizer(
         description,
         {name: (folder / f"{name}.onnx").read_bytes() for name in description.graphs},
         ngram=None if language_model is None else NgramModel(language_model),
         threads=threads,
+        provider=provider,
     )
 
 

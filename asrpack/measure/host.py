@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from asrpack.runtime.cpu import cpu_flags, cpu_model
+from asrpack.runtime.providers import installed_runtime
 
 # Instruction sets that decide how fast int8 is.
 INT8_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
@@ -22,6 +23,6 @@ def describe_host() -> dict[str, Any]:
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "int8_features": [name for name in INT8_FEATURES if name in cpu_flags()],
-        "onnxruntime": version("onnxruntime"),
+        "onnxruntime": (installed_runtime() or ("", "unknown"))[1],
         "numpy": version("numpy"),
     }

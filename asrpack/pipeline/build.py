@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from asrpack.bundle.provider import measured_in_words
 from asrpack.errors import GateError, ToolchainError, UsageError
 from asrpack.pipeline.artifact import Artifact
 from asrpack.pipeline.cache import Cache, Entry, default_root
 from asrpack.pipeline.check import Checked, check_recipe
 from asrpack.pipeline.compose import compose
+from asrpack.pipeline.compose_provider import check_measurable
 from asrpack.pipeline.events import Event, Listener
 from asrpack.pipeline.fetch import load_with_model
 from asrpack.pipeline.node import Node
@@ -61,7 +63,11 @@ def plan_builds(request: Request) -> dict[str, list[Step]]:
     checked = check_recipe(loaded)
     cache, digests = Cache(default_root()), SourceDigests()
     jobs = _jobs(loaded, checked, request)
-    return {job.name: _plan(job, request, cache, digests) for job in jobs}
+    plans = {}
+    for job in jobs:
+        plans[job.name] = _plan(job, request, cache, digests)
+        _check_provider(loaded, job.name, plans[job.name])
+    return plans
 
 
 def run_builds(request: Request, listen: Listener) -> None:
@@ -80,6 +86,7 @@ def run_builds(request: Request, listen: Listener) -> None:
         with job.artifact.exclusive():
             steps = _plan(job, request, cache, digests)
             _check_tools(steps)
+            _check_provider(loaded, job.name, steps)
             _check_disk(checked, steps, cache, job.artifact)
             runner = Runner(job.name, cache, digests, job.artifact.logs, listen)
             lock = partial(lock_record, loaded, checked, job.name, digests)
@@ -124,6 +131,12 @@ def _check_tools(steps: list[Step]) -> None:
                 place=f"stage {step.node.name}",
                 remedy=f"pip install 'asrpack[{extra}]'",
             )
+
+
+def _check_provider(loaded: LoadedRecipe, build: str, steps: list[Step]) -> None:
+    """A GPU that is not there stops a build that would measure on it before its first stage."""
+    if any(step.node.name == "evaluate" and step.status == "run" for step in steps):
+        check_measurable(loaded, build)
 
 
 def _check_disk(checked: Checked, steps: list[Step], cache: Cache, artifact: Artifact) -> None:
@@ -209,6 +222,8 @@ def _summary(bundle: Path, evaluation: Mapping[str, Any], kept: Sequence[Mapping
         named = ", ".join(f"{item['graph']}/{item['tensor']}" for item in kept[:MAX_NAMED])
         more = f" and {len(kept) - MAX_NAMED} more" if len(kept) > MAX_NAMED else ""
         lines.append(f"fp32, as fp16 does not hold them: {named}{more} ({KEPT})")
+    if provider := evaluation.get("provider"):
+        lines.append(measured_in_words(provider))
     lines += [
         f"{size['bytes']['candidate'] / 1e6:.1f} MB, {size['ratio']:.0%} of fp32; "
         f"RTF {timing['candidate_rtf']:.4f}, {timing['speedup']:.2f}x fp32",

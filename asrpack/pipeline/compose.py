@@ -8,12 +8,14 @@ from dataclasses import replace
 from asrpack.bundle.keys import public_pem, recipient_public, signing_private
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
+from asrpack.pipeline.compose_provider import PROVIDER, measured_on, provider_node
 from asrpack.pipeline.compose_source import model_source, node, to_onnx
 from asrpack.pipeline.node import Node, Output, Source
+from asrpack.recipe.gpu import Tensorrt
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance
 from asrpack.recipe.model_source import PaddleSpeechModel
-from asrpack.recipe.schema import ManifestSource, Recipe
+from asrpack.recipe.schema import Build, ManifestSource, Recipe
 from asrpack.report.templates import templates_folder
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
@@ -39,13 +41,16 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     brought = sources(loaded, checked)
     test = brought["test"]
     probe_set = brought.get("calibration", test)
-    nodes = to_onnx(recipe, checked.model, probe_set)
+    variant = recipe.builds[build]
+    nodes = to_onnx(recipe, checked.model, probe_set, max_seconds=_longest(variant))
     candidate = Output("quantize", "onnx")
     nodes += _quantize(recipe, build, nodes[-1], probe_set)
     if recipe.protect.watermark is not None:
         nodes.append(_watermark(recipe))
         candidate = Output("watermark", "onnx")
-    nodes += _measure(recipe, candidate, test)
+    if variant.on_gpu:
+        nodes.append(provider_node(variant, CONFIGURED))
+    nodes += _measure(recipe, variant, candidate, test)
     nodes += _pack(recipe, checked.model, build, candidate, test)
     return nodes
 
@@ -74,8 +79,8 @@ def _quantize(recipe: Recipe, build: str, optimize: Node, calibration: Source) -
     variant = recipe.builds[build]
     inputs: dict[str, Source | Output] = {"onnx": OPTIMIZED}
     if variant.precision != "auto":
-        options = variant.quantize.options() | {"precision": variant.precision}
-        if variant.precision == "fp16" and variant.target != "onnxruntime":
+        options = variant.quantize.options() | {"precision": variant.graph_precision}
+        if variant.graph_precision == "fp16" and variant.on_gpu:
             # A GPU computes in fp16, which not every activation fits.
             inputs["cases"] = optimize.inputs["cases"]
             options["half"] = "arithmetic"
@@ -109,7 +114,18 @@ def _watermark(recipe: Recipe) -> Node:
     return replace(unkeyed, secrets={"key": mark.key.source()})
 
 
-def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
+def _longest(variant: Build) -> float | None:
+    """Seconds of audio that the target takes; None for as much as the model does."""
+    if not variant.on_gpu or not isinstance(variant.gpu, Tensorrt):
+        return None
+    return variant.gpu.profile.seconds.max
+
+
+def _provider(variant: Build) -> dict[str, Output]:
+    return {"provider": PROVIDER} if variant.on_gpu else {}
+
+
+def _measure(recipe: Recipe, variant: Build, candidate: Output, test: Source) -> list[Node]:
     nodes = []
     inputs: dict[str, Source | Output] = {
         "description": CONFIGURED,
@@ -117,6 +133,7 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
         "candidate": candidate,
         "manifest": test,
         **_language_model(recipe),
+        **_provider(variant),
     }
     methods = recipe.evaluate.methods
     if recipe.evaluate.oracle == "paddlespeech" and isinstance(recipe.model, PaddleSpeechModel):
@@ -133,7 +150,13 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
     gate, rate = recipe.gate, recipe.gate.error_rate
     return [
         *nodes,
-        node(Evaluate(), inputs, threads=recipe.evaluate.threads, methods=methods),
+        node(
+            Evaluate(),
+            inputs,
+            threads=recipe.evaluate.threads,
+            methods=methods,
+            measured_on=measured_on(variant),
+        ),
         node(
             Gate(),
             {"evaluation": Output("evaluate", "evaluation.json")},
@@ -172,6 +195,7 @@ def _pack(
         "code": Source(code[0], code[1:]),
         "manifest": test,
         **_language_model(recipe),
+        **_provider(variant),
     }
     if recipe.protect.watermark is not None:
         tree_inputs["mark"] = Output("watermark", "mark.json")

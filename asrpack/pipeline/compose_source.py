@@ -25,18 +25,22 @@ MODEL = Output("import", "model.json")
 PROBE = Output("probe", "probe.npz")
 
 
-def to_onnx(recipe: Recipe, found: Recognised, probe_set: Source) -> list[Node]:
+def to_onnx(
+    recipe: Recipe, found: Recognised, probe_set: Source, *, max_seconds: float | None = None
+) -> list[Node]:
     """The nodes up to ``optimize``.
 
     Args:
         found: what the model was recognised as.
         probe_set: speech on which the steps are compared.
+        max_seconds: of one recording; None for as long as the model takes.
     """
     model = recipe.model
     source = {"model": model_source(model, found)}
     chunks = {} if recipe.streaming is None else recipe.streaming.model_dump()
+    configured = {**recipe.decode.options(), **chunks, "max_seconds": max_seconds}
     shared = [
-        node(Configure(), {"description": MODEL}, **recipe.decode.options(), **chunks),
+        node(Configure(), {"description": MODEL}, **configured),
         node(Probe(), {"description": MODEL, "manifest": probe_set}),
     ]
     if isinstance(model, OnnxModel):

@@ -10,6 +10,7 @@ from typing import Any
 
 from asrpack.bundle.secrets import SecretSource, commitment
 from asrpack.pipeline.digest import digest_json, digest_path
+from asrpack.runtime.providers import installed_runtime
 from asrpack.stages.stage import Params, Stage
 
 ABSENT = "absent"
@@ -70,6 +71,10 @@ def cache_key(components: Mapping[str, Any]) -> str:
 
 
 def _version(distribution: str) -> str:
+    if distribution == "onnxruntime" and (found := installed_runtime()):
+        # The one for GPUs is another distribution of the same module.
+        name, number = found
+        return number if name == distribution else f"{number} ({name})"
     try:
         return version(distribution)
     except PackageNotFoundError:

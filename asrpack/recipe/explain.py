@@ -15,6 +15,7 @@ _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "bool_type": "true or false",
     "tuple_type": "a list",
     "dict_type": "a mapping (`key: value`)",
     "model_type": "a mapping (`key: value`)",

@@ -38,6 +38,10 @@ class LoadedRecipe:
     overrides: tuple[str, ...] = ()
     tree: Node = field(repr=False, compare=False, kw_only=True)
 
+    def place(self, loc: Loc) -> str:
+        """Where the value at ``loc`` stands: ``file:line:column``."""
+        return locate(self.tree, loc).place
+
     def fault(self, loc: Loc, message: str, *, code: str, remedy: str | None = None) -> RecipeError:
         """An error about the value at ``loc``, e.g. ``("data", "test", "manifest")``."""
         return RecipeError(message, code=code, span=locate(self.tree, loc), remedy=remedy)

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from asrpack.bundle.secrets import SecretSource
 from asrpack.recipe.decode import Decode, DecodeMethod
 from asrpack.recipe.gate import Gate
+from asrpack.recipe.gpu import Cuda, Tensorrt
 from asrpack.recipe.model_source import Model
 from asrpack.recipe.quantize import Quantize, Search
 from asrpack.recipe.section import RecipePath, Section
@@ -21,6 +22,8 @@ from asrpack.recipe.section import RecipePath, Section
 MAX_RECIPIENTS = 64
 
 Precision = Literal["fp32", "fp16", "int8", "int4", "auto"]
+# Each has a section of its name.
+GPU_TARGETS = ("cuda", "tensorrt")
 
 FileNamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
 # No dot: `--set builds.NAME.precision=…` separates with dots.
@@ -52,7 +55,10 @@ class Data(Section):
 class Build(Section):
     """One variant of the model."""
 
-    target: Literal["onnxruntime"] = Field(description="What runs the model.")
+    target: Literal["onnxruntime", "cuda", "tensorrt"] = Field(
+        description="What runs the model: ONNX Runtime on the CPU, or its CUDA or TensorRT "
+        "provider on an NVIDIA GPU."
+    )
     precision: Precision = Field(
         description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
         "quarter (of the matrix products), int4 a fifth; auto: int8 but for layers that must stay "
@@ -65,6 +71,58 @@ class Build(Section):
     search: Search | None = Field(
         default=None, description="auto only: how long to look; without it, 15 minutes."
     )
+
+    cuda: Cuda | None = Field(default=None, description="Options of the target cuda.")
+    tensorrt: Tensorrt | None = Field(default=None, description="Options of the target tensorrt.")
+    fallback: Literal["cpu"] | None = Field(
+        default=None,
+        description="What may stand in for the GPU, where the model is measured and where it "
+        "runs. Without it a host that has none is an error.",
+    )
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the target is a GPU."""
+        return self.target in GPU_TARGETS
+
+    @property
+    def graph_precision(self) -> Precision:
+        """Of the graphs that ship.
+
+        TensorRT gets fp32 ones and halves by itself, layer by layer; it keeps those in fp32 that
+        would overflow.
+        """
+        return "fp32" if self.target == "tensorrt" else self.precision
+
+    @property
+    def gpu(self) -> Cuda | Tensorrt:
+        """The options of a target on a GPU."""
+        return self.cuda or self.tensorrt or {"cuda": Cuda, "tensorrt": Tensorrt}[self.target]()
+
+    @model_validator(mode="after")
+    def _options_are_of_the_target(self) -> Build:
+        for name in GPU_TARGETS:
+            if getattr(self, name) is not None and self.target != name:
+                raise _beside_target(name, self.target, f"`target: {name}`")
+        if self.fallback is not None and not self.on_gpu:
+            raise _beside_target("fallback", self.target, "a target on a GPU")
+        return self
+
+    @model_validator(mode="after")
+    def _integers_need_a_cpu(self) -> Build:
+        if self.on_gpu and self.precision not in ("fp32", "fp16"):
+            raise PydanticCustomError(
+                "integers_target",
+                "is {precision}, which is quantized for CPUs here: {target} would need calibrated "
+                "scales",
+                {
+                    "precision": self.precision,
+                    "target": self.target,
+                    "at": "precision",
+                    "remedy": "set `precision: fp16`",
+                },
+            )
+        return self
 
     @model_validator(mode="after")
     def _quantize_needs_integers(self) -> Build:
@@ -109,6 +167,14 @@ class Build(Section):
                 },
             )
         return self
+
+
+def _beside_target(name: str, target: str, wanted: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "target_options",
+        "has no effect with target {target}",
+        {"target": target, "at": name, "remedy": f"take `{name}` out, or set {wanted}"},
+    )
 
 
 class Streaming(Section):

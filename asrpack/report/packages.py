@@ -8,17 +8,32 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
 
+from asrpack.runtime.providers import installed_runtime
+
 # asrpack.runtime's own imports; what they need follows from their metadata.
 RUNTIME = ("cryptography", "numpy", "onnxruntime", "soundfile", "soxr")
+# For GPUs, where the build's host has the CPU's: the newest there is, built with CUDA 13,
+# cuDNN 9 and TensorRT 10, which the image brings.
+ONNX_RUNTIME_GPU = ("onnxruntime-gpu", "1.31.1")
 
 
-def runtime_packages(*, ngram: bool = False) -> list[tuple[str, str]]:
+def runtime_packages(*, ngram: bool = False, gpu: bool = False) -> list[tuple[str, str]]:
     """(name, version) of the runtime's distributions and all they require, sorted by name.
 
     Args:
         ngram: with what reads a language model.
+        gpu: with the onnxruntime that has GPU providers.
     """
-    return installed_closure((*RUNTIME, *(("flashlight-text",) if ngram else ())))
+    installed = installed_runtime()
+    names = [*RUNTIME, *(("flashlight-text",) if ngram else ())]
+    if installed is not None:
+        names[names.index("onnxruntime")] = installed[0]
+    found = dict(installed_closure(names))
+    if gpu and installed is not None and installed[0] != ONNX_RUNTIME_GPU[0]:
+        # Both require the same packages.
+        del found[installed[0]]
+        found |= [ONNX_RUNTIME_GPU]
+    return sorted(found.items())
 
 
 def installed_closure(names: Iterable[str]) -> list[tuple[str, str]]:

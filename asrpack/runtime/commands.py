@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asrpack.bundle.provider import CPU
 from asrpack.errors import InputError, UsageError
 from asrpack.runtime.hotwords import read_hotwords
 from asrpack.runtime.keyring import TRUST_VARIABLE, identity_source, trust_paths
@@ -89,7 +90,8 @@ def selftest(
     """:func:`try_out`, told on standard output; returns 0."""
     opened = try_out(bundle, identity=identity, trust=trust, threads=threads)
     about, methods = opened.metadata, ", ".join(opened.description.methods)
-    _say(f"ok: {about.name} {about.version} ({about.build}): {methods}")
+    on = opened.recognizer.provider
+    _say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}")
     return 0
 
 
@@ -123,7 +125,15 @@ def _open(bundle: Path, identity: str | None, trust: Sequence[Path], threads: in
             f"pin it with --trust or {TRUST_VARIABLE}=FILE",
             error=True,
         )
-    return open_bundle(bundle, source, pinned, threads=threads)
+    opened = open_bundle(bundle, source, pinned, threads=threads)
+    spec, on = opened.metadata.provider, opened.recognizer.provider
+    if spec is not None and on == CPU:
+        _say(
+            f"asrpack: warning: the bundle is for {spec.target}, which does not work on this host; "
+            f"it allows {CPU}, and runs there",
+            error=True,
+        )
+    return opened
 
 
 def _say(line: str, *, error: bool = False) -> None:

@@ -18,7 +18,10 @@ from asrpack.bundle.opening import Opened, open_sealed
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import InputError, IntegrityError, ToolchainError
 from asrpack.runtime.decoding.ngram import NgramModel
+from asrpack.runtime.engine_cache import host_cache
 from asrpack.runtime.keyring import read_trust
+from asrpack.runtime.provider_probe import choose
+from asrpack.runtime.providers import Provider
 from asrpack.runtime.recognizer import Recognizer
 
 PR_SET_DUMPABLE = 4
@@ -58,8 +61,9 @@ def open_bundle(
         InputError: there is no such bundle, or what is in it cannot be read.
         IntegrityError, ErrorGroup: it is not what its vendor signed.
         KeyFileError: a key cannot be read, or the bundle is not for this identity.
-        ToolchainError: this runtime is too old for it, onnxruntime cannot load its graphs, or
-            what reads its language model is not installed.
+        ToolchainError: this runtime is too old for it, onnxruntime cannot load its graphs, what
+            reads its language model is not installed, or the provider that it is for does not
+            work here and it does not allow the CPU.
     """
     harden_process()
     key = recipient_private(identity.read(), str(identity))
@@ -71,8 +75,18 @@ def open_bundle(
         {name: _file(opened, f"{name}.onnx") for name in description.graphs},
         ngram=None if description.decode.ngram is None else _ngram(_file(opened, NGRAM_FILE)),
         threads=threads,
+        provider=_provider(opened, path),
     )
     return OpenBundle(opened.metadata, description, recognizer)
+
+
+def _provider(opened: Opened, path: Path) -> Provider | None:
+    """What the bundle's sessions are opened with; None for the CPU."""
+    spec = opened.metadata.provider
+    provider = None if spec is None else choose(spec, str(path))
+    if provider is None or not provider.may_keep:
+        return provider
+    return provider.keeping(host_cache(opened.metadata.bundle_id, opened.engine_key))
 
 
 def _ngram(data: bytes) -> NgramModel:

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.provider import CPU
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.audio import audio_too_long
 from asrpack.runtime.decoder import OUTPUT, Decoder
 from asrpack.runtime.decoding import ContextGraph, UnitTime, unit_times
 from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.front_end import FrontEnd
+from asrpack.runtime.providers import Provider
 from asrpack.runtime.search import Encoded, Hypothesis, Search
 from asrpack.runtime.session import open_session
 from asrpack.runtime.states import EncoderState
@@ -24,6 +26,9 @@ CTC_OUTPUT = "ctc_log_probs"
 class Recognizer:
     """Runs one model on ONNX Runtime. Methods may be called from several threads at once.
 
+    Attributes:
+        provider: what runs the graphs, as ONNX Runtime calls it.
+
     Args:
         description: front end, units and decoding defaults.
         graphs: the ONNX files that the description names. ``encoder``: ``feats`` float32
@@ -33,6 +38,7 @@ class Recognizer:
             ``right_decoder``: the same for hypotheses from their ends.
         ngram: the language model that the description has weights for.
         threads: per operator; 0 for the machine's physical cores.
+        provider: what runs the graphs; None for the CPU.
 
     Raises:
         ToolchainError: onnxruntime cannot load a graph, or a graph is not of this interface.
@@ -45,6 +51,7 @@ class Recognizer:
         *,
         ngram: NgramModel | None = None,
         threads: int = 0,
+        provider: Provider | None = None,
     ) -> None:
         self.description = description
         self.front_end = FrontEnd(description.front_end, description.cmvn)
@@ -52,14 +59,16 @@ class Recognizer:
         self._encoder_outputs: tuple[str, ...] = (CTC_OUTPUT,)
         if description.has_decoder:
             self._encoder_outputs += ("encoder_out",)
-        self._encoder = open_session(
-            graphs["encoder"], "encoder.onnx", threads, outputs=self._encoder_outputs
-        )
-        self.decoders = {
-            name: Decoder(open_session(graphs[name], f"{name}.onnx", threads, outputs=(OUTPUT,)))
+        outputs = dict.fromkeys(description.graphs, (OUTPUT,)) | {"encoder": self._encoder_outputs}
+        sessions = {
+            name: open_session(
+                graphs[name], f"{name}.onnx", threads, outputs=outputs[name], provider=provider
+            )
             for name in description.graphs
-            if name != "encoder"
         }
+        self._encoder = sessions.pop("encoder")
+        self.decoders = {name: Decoder(session) for name, session in sessions.items()}
+        self.provider = CPU if provider is None else provider.name
 
     @property
     def frame_seconds(self) -> float:

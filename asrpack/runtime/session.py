@@ -9,25 +9,34 @@ from pathlib import Path
 # onnxruntime 1.30 and later report usage over the network unless told not to before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime
+import onnxruntime as onnxruntime
 
+from asrpack.bundle.provider import CPU
 from asrpack.errors import ToolchainError
 from asrpack.runtime.cpu import cpu_flags, has_vnni
+from asrpack.runtime.providers import Chain, Provider
 
 
 def open_session(
-    model: bytes, name: str, threads: int = 0, *, outputs: Sequence[str] = ()
+    model: bytes,
+    name: str,
+    threads: int = 0,
+    *,
+    outputs: Sequence[str] = (),
+    provider: Provider | None = None,
 ) -> onnxruntime.InferenceSession:
-    """Loads a graph for the CPU. Nothing is written to disk.
+    """Loads a graph. Nothing is written to disk but what the provider's cache keeps.
 
     Args:
         model: the serialized ONNX graph.
         name: what messages call it, e.g. ``encoder.onnx``.
         threads: for one operator; 0 for :func:`default_threads`.
         outputs: names that the graph must give.
+        provider: what runs it; None for the CPU.
 
     Raises:
-        ToolchainError: this onnxruntime cannot load it, or an output is missing.
+        ToolchainError: this onnxruntime cannot load it, an output is missing, or ONNX Runtime took
+            another provider.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
@@ -38,15 +47,22 @@ def open_session(
     # saturates; the other one is exact, and less than half as fast where there is VNNI.
     if not has_vnni(cpu_flags()):
         options.add_session_config_entry("session.x64quantprecision", "1")
+    chain: Chain = [(CPU, {})] if provider is None else provider.chain(Path(name).stem)
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # enable_fallback=0: without it a provider that fails is a line on standard output, and
+        # the model runs on another one.
+        session = onnxruntime.InferenceSession(model, options, providers=chain, enable_fallback=0)
     except Exception as error:  # its exceptions share no public base class
+        if provider is not None and provider.fault is not None:
+            raise provider.fault from error
         raise ToolchainError(
-            f"onnxruntime {onnxruntime.__version__} cannot load the graph: {_first_line(error)}",
+            f"onnxruntime {onnxruntime.__version__} cannot load the graph: {first_line(error)}",
             code="onnxruntime-load",
             place=name,
             remedy="install the versions that the bundle's requirements.txt names",
         ) from error
+    if provider is not None:
+        provider.check(session, name)
     given = [output.name for output in session.get_outputs()]
     if missing := [output for output in outputs if output not in given]:
         raise ToolchainError(
@@ -58,7 +74,8 @@ def open_session(
     return session
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The cause in ONNX Runtime's words, without what follows it."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 from asrpack.bundle.model import ModelDescription, NgramWeights
 from asrpack.errors import InputError
 from asrpack.frontends.paddlespeech_deepspeech2 import FAMILY as DEEPSPEECH2
+from asrpack.networks.profile_shapes import longest_utterance
 from asrpack.stages import stage
 from asrpack.stages.stage import Context, Stage
 
@@ -20,6 +21,7 @@ class ConfigureParams(stage.Params):
     Attributes:
         ngram: fields of :class:`NgramWeights`; those that are not there: as the model has them.
             None where there is no language model.
+        max_seconds: of one recording, where what runs the model takes no longer ones.
     """
 
     method: str | None = None
@@ -29,6 +31,7 @@ class ConfigureParams(stage.Params):
     ngram: dict[str, float | int] | None = None
     chunk_size: int | None = None
     left_chunks: int | None = None
+    max_seconds: float | None = None
 
 
 class Configure(Stage):
@@ -48,6 +51,7 @@ class Configure(Stage):
         description = ModelDescription.read(inputs["description"])
         given = params.model_dump(exclude_none=True)
         chunks = {name: given.pop(name) for name in ("chunk_size", "left_chunks") if name in given}
+        max_seconds = given.pop("max_seconds", None)
         if "ngram" in given:
             if description.unit_type != "char":
                 raise InputError(
@@ -79,6 +83,9 @@ class Configure(Stage):
                 remedy="set `streaming: {chunk_size: 16}` in the recipe",
             )
         configured = replace(description, streaming=streaming)
+        if max_seconds is not None:
+            most = longest_utterance(configured, max_seconds)
+            configured = replace(configured, max_frames=most)
         (out / "model.json").write_text(configured.to_json())
 
 

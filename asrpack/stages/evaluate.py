@@ -5,28 +5,37 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asrpack.bundle.metadata import utc
 from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.provider import CPU, ProviderSpec, TensorrtOptions
+from asrpack.errors import ToolchainError
 from asrpack.stages import stage
+from asrpack.stages.provider import read_provider
 from asrpack.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
     from asrpack.measure.evaluation import Sample
     from asrpack.measure.footprint import Job
+    from asrpack.runtime.providers import Provider
 
 FORMAT = 1
 FOOTPRINT_UTTERANCES = 8
 
 
 class EvaluateParams(stage.Params):
-    """``methods`` are run besides the bundle's default; the gate looks at the default."""
+    """``methods`` are run besides the bundle's default; the gate looks at the default.
+
+    Attributes:
+        measured_on: the provider, where the build is for a GPU: its own, or the CPU's.
+    """
 
     methods: tuple[str, ...] = ()
     threads: int = 0
+    measured_on: str | None = None
 
 
 class Evaluate(Stage):
@@ -62,11 +71,12 @@ class Evaluate(Stage):
         description = ModelDescription.read(inputs["description"])
         decode = description.decode
         methods = tuple(dict.fromkeys((decode.method, *params.methods)))
+        providers = _providers(read_provider(inputs), params.measured_on)
         models = {
             role: load_recognizer(
-                description, inputs[role], params.threads, inputs.get("language_model")
+                description, inputs[role], params.threads, inputs.get("language_model"), provider
             )
-            for role in ("baseline", "candidate")
+            for role, provider in providers.items()
         }
         samples = read_samples(
             models["baseline"],
@@ -96,6 +106,9 @@ class Evaluate(Stage):
                 for s in samples
             ],
         }
+        if (spec := read_provider(inputs)) is not None:
+            on = {"target": spec.target, "measured_on": models["candidate"].provider}
+            result["provider"] = on
         if description.streaming is not None:
             streamed = stream_all(
                 models["candidate"],
@@ -126,7 +139,8 @@ class Evaluate(Stage):
                 lambda done: context.progress(done, 0, "timing"),
             ),
         }
-        if measures_memory():
+        # The children that are measured have the CPU's provider alone.
+        if measures_memory() and providers["candidate"] is None:
             result |= measure_footprints(
                 _jobs(params, inputs, samples, decode.method),
                 lambda done: context.progress(done, 0, "memory and cold start"),
@@ -158,6 +172,30 @@ def _jobs(
         )
         for role in ("baseline", "candidate")
     }
+
+
+def _providers(spec: ProviderSpec | None, measured_on: str | None) -> dict[str, Provider | None]:
+    """What runs the two models; None for the CPU.
+
+    The baseline computes in fp32 where the candidate halves.
+    """
+    if spec is None or (spec.fallback and measured_on == CPU):
+        return {"baseline": None, "candidate": None}
+    from asrpack.runtime.provider_probe import choose
+
+    full = spec
+    if isinstance(spec.options, TensorrtOptions):
+        full = replace(spec, options=replace(spec.options, fp16=False))
+    # What works here by now may not be what the plan was made for.
+    chosen = {"baseline": choose(full, "evaluate"), "candidate": choose(spec, "evaluate")}
+    if None in chosen.values():
+        raise ToolchainError(
+            f"{measured_on} worked when the build was planned, and does no more",
+            code="provider-missing",
+            place="evaluate",
+            remedy="build again",
+        )
+    return chosen
 
 
 def _sizes(inputs: Mapping[str, Path]) -> dict[str, Any]:

@@ -13,13 +13,22 @@ import asrpack
 from asrpack.bundle.envelope import Envelope
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
 from asrpack.bundle.model import NGRAM_FILE, ModelDescription
+from asrpack.bundle.provider import measured_in_words
 from asrpack.report.documents import file_digests, ml_bom, provenance
 from asrpack.report.packages import runtime_packages
 from asrpack.stages import stage
+from asrpack.stages.provider import read_provider
 from asrpack.stages.stage import Context, Stage
 
 PACKAGE = Path(asrpack.__file__).parent
 MINIMUM_RUNTIME = "0.1.0"
+# For GPUs: of the CUDA and TensorRT that ONNX_RUNTIME_GPU is built with. They have no Python of
+# their own that fits, so the Dockerfile installs their system's.
+BASE_IMAGES = {
+    "onnxruntime": f"python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm",
+    "cuda": "nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04",
+    "tensorrt": "nvcr.io/nvidia/tensorrt:25.09-py3",
+}
 
 
 def shipped_code() -> tuple[Path, ...]:
@@ -69,7 +78,9 @@ class Render(Stage):
         _write_json(tree / "evaluation.json", evaluation)
         metadata = _metadata(params, inputs, description, envelope, created)
         (tree / "asrpack.json").write_bytes(metadata.to_json())
-        packages = runtime_packages(ngram=description.decode.ngram is not None)
+        packages = runtime_packages(
+            ngram=description.decode.ngram is not None, gpu=metadata.provider is not None
+        )
         sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
         if "language_model" in inputs:
             sources |= file_digests(inputs["language_model"], "language_model")
@@ -110,8 +121,12 @@ class Render(Stage):
                 "method": description.decode.method,
                 "streams": description.streaming is not None,
                 "marked": metadata.watermark is not None,
-                "python": f"{sys.version_info.major}.{sys.version_info.minor}",
                 "packages": packages,
+                "provider": metadata.provider,
+                "base": BASE_IMAGES[params.target],
+                "measured": measured_in_words(evaluation["provider"])
+                if metadata.provider
+                else None,
                 "utterances": evaluation["set"]["utterances"],
                 "audio_seconds": evaluation["set"]["audio_seconds"],
                 "size": evaluation["size"],
@@ -157,6 +172,7 @@ def _metadata(
         minimum_runtime=MINIMUM_RUNTIME,
         recipients=tuple(sorted(item.kid for item in envelope.recipients)),
         sequence=created,
+        provider=read_provider(inputs),
     )
 
 

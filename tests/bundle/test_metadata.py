@@ -11,6 +11,7 @@ import pytest
 
 from asrpack.bundle.envelope import Envelope
 from asrpack.bundle.metadata import BundleMetadata, build_time, utc
+from asrpack.bundle.provider import CudaOptions, ProviderSpec, ShapeRange, TensorrtOptions
 from asrpack.bundle.verify import canonical_json
 from asrpack.errors import InputError, IntegrityError
 from tests.hostile.bundles import SealedBundle, metadata
@@ -54,6 +55,66 @@ def test_refused(sound: BundleMetadata, change: Callable[[dict[str, Any]], None]
     with pytest.raises(IntegrityError) as error:
         BundleMetadata.from_json(canonical_json(raw))
     assert error.value.place == "asrpack.json"
+
+
+CUDA = ProviderSpec("cuda", CudaOptions(gpu_memory_limit=1 << 32), fallback=True)
+RANGE = ShapeRange((1, 7, 80), (1, 500, 80), (4, 3000, 80))
+TENSORRT = ProviderSpec(
+    "tensorrt", TensorrtOptions(fp16=True, profiles={"encoder": {"feats": RANGE}})
+)
+
+
+@pytest.mark.parametrize("provider", [CUDA, TENSORRT])
+def test_a_provider_is_read_as_it_was_written(
+    sound: BundleMetadata, provider: ProviderSpec
+) -> None:
+    given = replace(sound, provider=provider)
+    assert BundleMetadata.from_json(given.to_json()) == given
+
+
+def test_bundles_for_cpus_say_nothing_of_a_provider(sound: BundleMetadata) -> None:
+    assert "provider" not in json.loads(sound.to_json())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.update(provider=None),
+        lambda raw: raw["provider"].update(target="openvino"),
+        lambda raw: raw["provider"].update(target=[]),
+        lambda raw: raw["provider"].update(more=1),
+        lambda raw: raw["provider"].pop("fallback"),
+        lambda raw: raw["provider"].update(fallback=1),
+        lambda raw: raw["provider"].update(options=[]),
+        # What would load a library of the bundle's choice, or write engines in the clear.
+        lambda raw: raw["provider"]["options"].update(trt_extra_plugin_lib_paths="/tmp/a.so"),
+        lambda raw: raw["provider"]["options"].update(trt_engine_cache_enable=True),
+        lambda raw: raw["provider"]["options"].update(device_id="0"),
+        lambda raw: raw["provider"]["options"].update(device_id=True),
+        lambda raw: raw["provider"]["options"].update(device_id=-1),
+        lambda raw: raw["provider"]["options"].update(fp16=1),
+        lambda raw: raw["provider"]["options"].update(profiles=[]),
+        lambda raw: raw["provider"]["options"]["profiles"].update(decoder=1),
+        lambda raw: raw["provider"]["options"]["profiles"]["encoder"].update(a={"min": [1]}),
+        lambda raw: raw["provider"]["options"]["profiles"]["encoder"]["feats"].update(min="1x7"),
+        lambda raw: raw["provider"]["options"]["profiles"]["encoder"]["feats"].update(min=["1"]),
+    ],
+)
+def test_a_provider_that_is_refused(
+    sound: BundleMetadata, change: Callable[[dict[str, Any]], None]
+) -> None:
+    raw = json.loads(replace(sound, provider=TENSORRT).to_json())
+    change(raw)
+    with pytest.raises(IntegrityError) as error:
+        BundleMetadata.from_json(canonical_json(raw))
+    assert error.value.place == "asrpack.json"
+
+
+def test_words_of_an_option_are_known_ones(sound: BundleMetadata) -> None:
+    raw = json.loads(replace(sound, provider=CUDA).to_json())
+    raw["provider"]["options"]["cudnn_conv_algo_search"] = "FASTEST"
+    with pytest.raises(IntegrityError, match="cudnn_conv_algo_search must be one of"):
+        BundleMetadata.from_json(canonical_json(raw))
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"null", b"\xff", b'{"format":NaN}'])

@@ -29,6 +29,17 @@ def test_opens(master_bundle: SealedBundle, name: str, pinned: bool) -> None:
     assert "the decoder" not in repr(opened)
 
 
+def test_the_key_of_engines_is_the_recipients_and_the_bundles(
+    master_bundle: SealedBundle, tmp_path: Path
+) -> None:
+    def key(bundle: SealedBundle, name: str) -> bytes:
+        return open_sealed(bundle.path, recipient_private(bundle.bytes_of(name), name)).engine_key
+
+    both = {key(master_bundle, name) for name in ("customer.key", "old.key")}
+    assert len(both) == 1 and len(both.pop()) == 32
+    assert key(master_bundle, "old.key") != key(make_bundle(tmp_path / "other"), "old.key")
+
+
 def test_a_bundle_for_another_customer(master_bundle: SealedBundle) -> None:
     stranger = recipient_private(master_bundle.bytes_of("stranger.key"), "stranger.key")
     with pytest.raises(KeyFileError) as error:

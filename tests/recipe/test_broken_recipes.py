@@ -58,7 +58,33 @@ SCHEMA_FAULTS = (
         "model_is_a_scalar",
         ('{source: paddlespeech, path: "${QUICKSTART}/conformer_digits_cards"}', "conformer"),
     ),
-    edit("unsupported_target", ("onnxruntime", "tensorrt")),
+    edit("unsupported_target", ("onnxruntime", "coreml")),
+    edit("int8_on_a_gpu", ("target: onnxruntime", "target: tensorrt")),
+    edit("options_of_another_target", ("precision: int8", "precision: int8, cuda: {tf32: false}")),
+    edit("fallback_on_a_cpu", ("precision: int8", "precision: int8, fallback: cpu")),
+    edit(
+        "unknown_fallback",
+        ("target: onnxruntime, precision: int8", "target: cuda, precision: fp16, fallback: gpu"),
+    ),
+    edit(
+        "option_of_the_other_provider",
+        ("onnxruntime, precision: int8", "cuda, precision: fp16, cuda: {engine_cache: true}"),
+    ),
+    edit(
+        "cuda_options",
+        (
+            "onnxruntime, precision: int8",
+            "cuda, precision: fp16, cuda: {device_id: -1, gpu_memory_limit: 1, "
+            "cudnn_conv_algo_search: FAST, arena_extend_strategy: double, tf32: 1}",
+        ),
+    ),
+    edit(
+        "profile_descends",
+        (
+            "onnxruntime, precision: int8",
+            "tensorrt, precision: fp16, tensorrt: {profile: {batch: {opt: 4}, seconds: {max: 3}}}",
+        ),
+    ),
     edit("unknown_precision", ("int8", "int2")),
     edit("missing_section", (SIGN, "")),
     edit("missing_keys", ("source: paddlespeech, ", "")),
@@ -163,7 +189,7 @@ SCHEMA_FAULTS = (
             ("max: 0.08", "max: 8, min: 2"),
             ("keys/vendor.mark", "'${NOT_SET_ANYWHERE}'"),
         ),
-        overrides=("builds.cpu.target=tensorrt",),
+        overrides=("builds.cpu.target=coreml",),
     ),
 )
 

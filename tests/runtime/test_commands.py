@@ -94,6 +94,7 @@ def test_selftest_and_verify_inside_a_bundle(sealed: Sealed) -> None:
     done = inside(sealed.path, "selftest", *keys(sealed))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ok: tiny 1.0 (cpu): ctc_greedy_search")
+    assert done.stdout.endswith(" on CPUExecutionProvider\n")
     done = inside(sealed.path, "verify", "--trust", sealed.trust)
     assert done.returncode == 0 and done.stdout.startswith("verified")
     done = inside(sealed.path, "verify", ASRPACK_TRUST=str(sealed.trust))

@@ -110,3 +110,14 @@ def test_a_language_model_needs_characters(tmp_path: Path, unit_type: str) -> No
     with pytest.raises(InputError, match=f"of type {unit_type}") as caught:
         configured(tmp_path, tiny.describe(unit_type=unit_type), ngram={"alpha": 1.0})
     assert caught.value.code == "language-model-units"
+
+
+def test_no_longer_recordings_than_the_target_takes(tmp_path: Path) -> None:
+    (tmp_path / "given.json").write_text(tiny.describe().to_json(), encoding="utf-8")
+    stage = Configure()
+    params = stage.Params.model_validate({"max_seconds": 5.0})
+    stage.run(params, {"description": tmp_path / "given.json"}, tmp_path, Context())
+    assert ModelDescription.read(tmp_path / "model.json").max_frames == 125  # 40 ms each
+    params = stage.Params.model_validate({"max_seconds": 11.0})
+    with pytest.raises(InputError, match="at most 10"):
+        stage.run(params, {"description": tmp_path / "given.json"}, tmp_path, Context())
