@@ -24,6 +24,7 @@ from asrpack.measure.error_rate import (
 from asrpack.recipe.manifest import read_manifest
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.decoding.ngram import NgramModel
+from asrpack.runtime.engines import graph_files
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.streaming import StreamingRecognizer
 
@@ -46,11 +47,13 @@ def load_recognizer(
     folder: Path,
     threads: int = 0,
     language_model: Path | None = None,
+    target: str = "onnxruntime",
 ) -> Recognizer:
-    """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder."""
+    """The runtime's own recogniser on the graphs in a stage's folder."""
     return Recognizer(
         description,
-        {name: (folder / f"{name}.onnx").read_bytes() for name in description.graphs},
+        {name: (folder / name).read_bytes() for name in graph_files(target, description.graphs)},
+        target=target,
         ngram=None if language_model is None else NgramModel(language_model),
         threads=threads,
     )

@@ -6,7 +6,7 @@ import pytest
 from onnx import helper
 
 from asrpack.graph.quantize import matching, output_layers, to_fp16, to_int8, whole_number_nodes
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 from tests.graph.small import graph, initializers, operators, run
 
 node = helper.make_node

@@ -63,7 +63,7 @@ def streaming_sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
 def seal(
     folder: Path,
     description: ModelDescription,
-    graphs: Mapping[str, bytes],
+    files: Mapping[str, bytes],
     others: Mapping[str, bytes] | None = None,
 ) -> Sealed:
     """Encrypts and signs a model, and other files of it, with the whole runtime around it."""
@@ -81,7 +81,7 @@ def seal(
     public = read_key((keys / "acme.pub").read_bytes(), "acme.pub")
     encrypt_files(
         {
-            **{f"{name}.onnx": graph for name, graph in graphs.items()},
+            **files,
             "model.json": description.to_json().encode(),
             **(others or {}),
         },
@@ -195,7 +195,7 @@ def load(description: ModelDescription, graphs: Path) -> Recognizer:
     """On one thread."""
     return Recognizer(
         description,
-        {name: (graphs / f"{name}.onnx").read_bytes() for name in description.graphs},
+        {path.name: path.read_bytes() for path in graphs.iterdir()},
         threads=1,
     )
 

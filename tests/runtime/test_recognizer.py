@@ -72,7 +72,7 @@ def test_unknown_method(recognizer: Recognizer, method: str) -> None:
 
 def test_model_without_a_decoder() -> None:
     about = tiny.describe(graphs=("encoder",), decode=DecodeDefaults(method="ctc_greedy_search"))
-    recognizer = Recognizer(about, {"encoder": tiny.encoder()}, threads=1)
+    recognizer = Recognizer(about, {"encoder.onnx": tiny.encoder()}, threads=1)
     assert recognizer.transcribe(NOISE).text
     assert "attention_rescoring" not in recognizer.description.methods
     with pytest.raises(UsageError, match="attention_rescoring"):
@@ -84,19 +84,19 @@ def test_a_graph_that_cannot_be_loaded(data: bytes) -> None:
     with pytest.raises(
         ToolchainError, match=r"encoder\.onnx: onnxruntime .* cannot load"
     ) as caught:
-        Recognizer(tiny.describe(), tiny.graphs() | {"encoder": data}, threads=1)
+        Recognizer(tiny.describe(), tiny.graphs() | {"encoder.onnx": data}, threads=1)
     assert caught.value.code == "onnxruntime-load"
 
 
 def test_a_graph_of_another_interface() -> None:
     with pytest.raises(ToolchainError, match=r"encoder\.onnx: .*encoder_out") as caught:
-        Recognizer(tiny.describe(), tiny.graphs() | {"encoder": tiny.decoder()}, threads=1)
+        Recognizer(tiny.describe(), tiny.graphs() | {"encoder.onnx": tiny.decoder()}, threads=1)
     assert caught.value.code == "graph-interface"
 
 
 def test_overflow_is_an_error_and_not_a_text() -> None:
     recognizer = Recognizer(
-        tiny.describe(), tiny.graphs() | {"encoder": tiny.encoder(scale=np.inf)}, threads=1
+        tiny.describe(), tiny.graphs() | {"encoder.onnx": tiny.encoder(scale=np.inf)}, threads=1
     )
     with pytest.raises(ToolchainError, match="not a number"):
         recognizer.transcribe(NOISE, "ctc_greedy_search")

@@ -40,7 +40,7 @@ def rendered(folder: Path, description: ModelDescription, language_model: Path |
     """The tree around a tiny model."""
     (folder / "onnx").mkdir(parents=True)
     for name, graph in tiny.graphs().items():
-        (folder / f"onnx/{name}.onnx").write_bytes(graph)
+        (folder / "onnx" / name).write_bytes(graph)
     (folder / "model.json").write_text(description.to_json(), encoding="utf-8")
     (folder / "evaluation.json").write_text(json.dumps(EVALUATION), encoding="utf-8")
     (folder / "test.jsonl").write_text("{}\n", encoding="utf-8")

@@ -1,0 +1,66 @@
+"""Graphs on ONNX Runtime, from bytes in memory. The only place that imports onnxruntime here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# onnxruntime 1.30 and later report usage over the network unless told not to before the import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from asrpack.errors import ToolchainError
+from asrpack.runtime.threads import default_threads
+
+
+class OnnxGraph:
+    """A :class:`asrpack.runtime.engines.Graph` around a session."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self.inputs: Mapping[str, tuple[Any, ...]] = {
+            item.name: tuple(item.shape) for item in session.get_inputs()
+        }
+        self.outputs = tuple(item.name for item in session.get_outputs())
+
+    def run(self, outputs: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The outputs asked for, in that order."""
+        return [np.asarray(value) for value in self._session.run(outputs, feed)]
+
+
+def open_session(model: bytes, name: str, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Loads a graph for the CPU. Nothing is written to disk.
+
+    Args:
+        model: the serialized ONNX graph.
+        name: what messages call it, e.g. ``encoder.onnx``.
+        threads: for one operator; 0 for :func:`default_threads`.
+
+    Raises:
+        ToolchainError: this onnxruntime cannot load it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    # Without VNNI the default kernel for int8 weights adds pairs of products in 16 bits and
+    # saturates; this one is exact. With VNNI, and on ARM, it changes nothing.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no public base class
+        raise ToolchainError(
+            f"onnxruntime {onnxruntime.__version__} cannot load the graph: {_first_line(error)}",
+            code="onnxruntime-load",
+            place=name,
+            remedy="install the versions that the bundle's requirements.txt names",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
