@@ -145,7 +145,8 @@ def _check_gate(stage: str, entry: Entry, job: _Job, entries: Mapping[str, Entry
         return
     _place_results(job.artifact, entries, "rejected/")
     candidate = entries.get("watermark", entries["quantize"])
-    kept = job.artifact.place(candidate.path("onnx"), "rejected/onnx")
+    (kind,) = set(candidate.outputs) - {"mark.json"}
+    kept = job.artifact.place(candidate.path(kind), f"rejected/{kind}")
     # A bundle of an earlier, accepted build must not pass for this one's.
     job.artifact.discard("bundle")
     failed = [

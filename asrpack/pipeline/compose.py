@@ -8,7 +8,7 @@ from dataclasses import replace
 from asrpack.bundle.keys import public_pem, recipient_public, signing_private
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
-from asrpack.pipeline.compose_source import model_source, node, to_onnx
+from asrpack.pipeline.compose_source import MODEL, exported, model_source, node, to_onnx
 from asrpack.pipeline.node import Node, Output, Source
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance
@@ -18,10 +18,11 @@ from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
 from asrpack.stages.gate import Gate
 from asrpack.stages.quantize import Quantize
+from asrpack.stages.quantize_paddle import QuantizePaddle
 from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code, templates_folder
 from asrpack.stages.seal import Seal
-from asrpack.stages.watermark import Watermark
+from asrpack.stages.watermark import Watermark, WatermarkPaddle
 
 
 def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
@@ -38,12 +39,11 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     calibration = recipe.data.calibration
     probe_set = _manifest(calibration, checked.calibration) if calibration else test
     nodes = to_onnx(recipe, checked.model, probe_set)
-    candidate = Output("quantize", "onnx")
     nodes.append(_quantize(recipe, build))
     if recipe.protect.watermark is not None:
-        nodes.append(_watermark(recipe))
-        candidate = Output("watermark", "onnx")
-    nodes += _measure(recipe, candidate, test)
+        nodes.append(_watermark(recipe, nodes[-1]))
+    candidate = Output(nodes[-1].name, nodes[-1].stage.outputs[0])
+    nodes += _measure(recipe, build, candidate, test)
     nodes += _pack(recipe, checked.model, build, candidate, test)
     return nodes
 
@@ -54,19 +54,23 @@ OPTIMIZED = Output("optimize", "onnx")
 
 def _quantize(recipe: Recipe, build: str) -> Node:
     variant = recipe.builds[build]
-    inputs = {"onnx": OPTIMIZED}
-    return node(Quantize(), inputs, precision=variant.precision, exclude=variant.exclude)
+    options = {"precision": variant.precision, "exclude": variant.exclude}
+    if variant.target == "paddle_inference":
+        return node(QuantizePaddle(), {**exported(recipe), "description": MODEL}, **options)
+    return node(Quantize(), {"onnx": OPTIMIZED}, **options)
 
 
-def _watermark(recipe: Recipe) -> Node:
+def _watermark(recipe: Recipe, quantize: Node) -> Node:
     mark = recipe.protect.watermark
     assert mark is not None
-    inputs = {"original": OPTIMIZED, "onnx": Output("quantize", "onnx")}
-    unkeyed = node(Watermark(), inputs, customer=mark.customer, strength=mark.strength)
+    (kind,) = quantize.stage.outputs
+    stage = WatermarkPaddle() if kind == "paddle" else Watermark()
+    inputs = {"original": quantize.inputs[kind], kind: Output("quantize", kind)}
+    unkeyed = node(stage, inputs, customer=mark.customer, strength=mark.strength)
     return replace(unkeyed, secrets={"key": mark.key.source()})
 
 
-def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
+def _measure(recipe: Recipe, build: str, candidate: Output, test: Source) -> list[Node]:
     nodes = []
     inputs: dict[str, Source | Output] = {
         "description": CONFIGURED,
@@ -90,7 +94,13 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
     gate, rate = recipe.gate, recipe.gate.error_rate
     return [
         *nodes,
-        node(Evaluate(), inputs, threads=recipe.evaluate.threads, methods=methods),
+        node(
+            Evaluate(),
+            inputs,
+            target=recipe.builds[build].target,
+            threads=recipe.evaluate.threads,
+            methods=methods,
+        ),
         node(
             Gate(),
             {"evaluation": Output("evaluate", "evaluation.json")},
@@ -133,7 +143,7 @@ def _pack(
     return [
         node(
             Encrypt(),
-            {"onnx": candidate, "description": CONFIGURED, **_language_model(recipe)},
+            {"graphs": candidate, "description": CONFIGURED, **_language_model(recipe)},
             recipients=recipients,
             signer=signer,
         ),

@@ -18,6 +18,7 @@ from asrpack.recipe.section import Fraction, RecipePath, Section
 
 MAX_RECIPIENTS = 64
 
+Target = Literal["onnxruntime", "paddle_inference"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 FileNamePart = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=64)]
@@ -50,10 +51,14 @@ class Data(Section):
 class Build(Section):
     """One variant of the model."""
 
-    target: Literal["onnxruntime"] = Field(description="What runs the model.")
+    target: Target = Field(
+        description="What runs the model: `onnxruntime`, or `paddle_inference` for hosts that have "
+        "Paddle."
+    )
     precision: Precision = Field(
         description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
-        "quarter (dynamic quantization of the matrix products, per channel)."
+        "quarter (of the matrix products, per channel). ONNX Runtime computes with int8, by "
+        "dynamic quantization; Paddle Inference makes fp32 of the weights when it loads them."
     )
     exclude: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
         default=None,
@@ -112,7 +117,7 @@ class Evaluate(Section):
         "the test set with PaddleSpeech itself, which must be installed.",
     )
     threads: int = Field(
-        default=0, ge=0, le=1024, description="ONNX Runtime's threads; 0: one for each core."
+        default=0, ge=0, le=1024, description="Threads of one operator; 0: one for each core."
     )
 
 

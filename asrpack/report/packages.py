@@ -9,16 +9,21 @@ from importlib.metadata import PackageNotFoundError, distribution
 from packaging.requirements import Requirement
 
 # asrpack.runtime's own imports; what they need follows from their metadata.
-RUNTIME = ("cryptography", "numpy", "onnxruntime", "soundfile", "soxr")
+RUNTIME = ("cryptography", "numpy", "soundfile", "soxr")
+ENGINES = {
+    "onnxruntime": ("onnxruntime",),
+    "paddle_inference": ("paddlepaddle", "setuptools"),  # which paddle imports, undeclared
+}
 
 
-def runtime_packages(*, ngram: bool = False) -> list[tuple[str, str]]:
+def runtime_packages(target: str, *, ngram: bool = False) -> list[tuple[str, str]]:
     """(name, version) of the runtime's distributions and all they require, sorted by name.
 
     Args:
+        target: what runs the model.
         ngram: with what reads a language model.
     """
-    return installed_closure((*RUNTIME, *(("flashlight-text",) if ngram else ())))
+    return installed_closure((*RUNTIME, *ENGINES[target], *(("flashlight-text",) if ngram else ())))
 
 
 def installed_closure(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +17,14 @@ FORMAT = 1
 
 
 class EvaluateParams(stage.Params):
-    """``methods`` are run besides the bundle's default; the gate looks at the default."""
+    """``methods`` are run besides the bundle's default; the gate looks at the default.
 
+    Attributes:
+        target: what runs the candidate. The baseline is fp32 on ONNX Runtime always, so that all
+            builds of a model are compared with the same.
+    """
+
+    target: str = "onnxruntime"
     methods: tuple[str, ...] = ()
     threads: int = 0
 
@@ -30,8 +37,16 @@ class Evaluate(Stage):
     """
 
     name: ClassVar[str] = "evaluate"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("evaluation.json",)
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "soundfile", "soxr", "jiwer")
+    tools: ClassVar[tuple[str, ...]] = (
+        "onnxruntime",
+        "paddlepaddle",
+        "numpy",
+        "soundfile",
+        "soxr",
+        "jiwer",
+    )
     isolated: ClassVar[bool] = True
     timeout: ClassVar[float] = 6 * 3600.0
     Params: ClassVar[type[stage.Params]] = EvaluateParams
@@ -52,11 +67,12 @@ class Evaluate(Stage):
         description = ModelDescription.read(inputs["description"])
         decode = description.decode
         methods = tuple(dict.fromkeys((decode.method, *params.methods)))
+        targets = {"baseline": "onnxruntime", "candidate": params.target}
         models = {
             role: load_recognizer(
-                description, inputs[role], params.threads, inputs.get("language_model")
+                description, inputs[role], params.threads, inputs.get("language_model"), target
             )
-            for role in ("baseline", "candidate")
+            for role, target in targets.items()
         }
         samples = read_samples(
             models["baseline"],
@@ -76,6 +92,7 @@ class Evaluate(Stage):
                 for method in methods
             },
             "size": _sizes(inputs),
+            "targets": targets,
             "utterances": [
                 {
                     "utt": s.utt,
@@ -106,7 +123,8 @@ class Evaluate(Stage):
                 **_against(oracle["utterances"], texts),
             }
         result["timing"] = {
-            "host": describe_host() | {"threads": params.threads},
+            "host": describe_host()
+            | {"threads": params.threads, "paddlepaddle": version("paddlepaddle")},
             **time_pair(
                 models["baseline"],
                 models["candidate"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -88,10 +88,15 @@ def _excluded(
             weights = [
                 node.input[1] for model in models.values() for node in quantize.quantizable(model)
             ]
-            raise InputError(
-                f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",
-                code="exclude-unmatched",
-                place="quantize",
-                remedy=f"use the names of weights, such as {', '.join(weights[:3])}",
-            )
+            raise unmatched(pattern, weights)
     return {name: set().union(*by_pattern.values()) for name, by_pattern in found.items()}
+
+
+def unmatched(pattern: str, weights: Sequence[str]) -> InputError:
+    """The refusal of a pattern that matches none of these."""
+    return InputError(
+        f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",
+        code="exclude-unmatched",
+        place="quantize",
+        remedy=f"use the names of weights, such as {', '.join(weights[:3])}",
+    )

@@ -20,6 +20,8 @@ from asrpack.stages.stage import Context, Stage
 
 PACKAGE = Path(asrpack.__file__).parent
 MINIMUM_RUNTIME = "0.1.0"
+# What the image tries whether it is installed.
+IMPORTS = {"onnxruntime": "onnxruntime", "paddle_inference": "paddle.inference"}
 
 
 def shipped_code() -> tuple[Path, ...]:
@@ -58,7 +60,14 @@ class Render(Stage):
 
     name: ClassVar[str] = "render"
     outputs: ClassVar[tuple[str, ...]] = ("tree",)
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "soundfile", "soxr", "cryptography")
+    tools: ClassVar[tuple[str, ...]] = (
+        "onnxruntime",
+        "paddlepaddle",
+        "numpy",
+        "soundfile",
+        "soxr",
+        "cryptography",
+    )
     Params: ClassVar[type[stage.Params]] = RenderParams
 
     def run(
@@ -75,7 +84,7 @@ class Render(Stage):
         _write_json(tree / "evaluation.json", evaluation)
         metadata = _metadata(params, inputs, description, envelope, created)
         (tree / "asrpack.json").write_bytes(metadata.to_json())
-        packages = runtime_packages(ngram=description.decode.ngram is not None)
+        packages = runtime_packages(params.target, ngram=description.decode.ngram is not None)
         sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
         if "language_model" in inputs:
             sources |= file_digests(inputs["language_model"], "language_model")
@@ -118,6 +127,7 @@ class Render(Stage):
                 "marked": metadata.watermark is not None,
                 "python": f"{sys.version_info.major}.{sys.version_info.minor}",
                 "packages": packages,
+                "imports": IMPORTS[params.target],
                 "utterances": evaluation["set"]["utterances"],
                 "audio_seconds": evaluation["set"]["audio_seconds"],
                 "size": evaluation["size"],
@@ -169,7 +179,7 @@ def _metadata(
 def _role(path: str) -> str:
     """What a file of the model is: its graph's name, or the description."""
     others = {"model.json": "description", NGRAM_FILE: "language_model"}
-    return others.get(path) or path.removesuffix(".onnx")
+    return others.get(path) or path.rpartition(".")[0]
 
 
 def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> None:

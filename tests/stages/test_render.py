@@ -46,7 +46,7 @@ def rendered(folder: Path, description: ModelDescription, language_model: Path |
     (folder / "test.jsonl").write_text("{}\n", encoding="utf-8")
     signer, recipient = generate("signing"), generate("recipient")
     inputs = {
-        "onnx": folder / "onnx",
+        "graphs": folder / "onnx",
         "description": folder / "model.json",
         "evaluation": folder / "evaluation.json",
         "source": folder / "onnx",

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from asrpack.errors import ToolchainError
 
 # The files of a graph by target: what follows the graph's name.
-SUFFIXES: Mapping[str, tuple[str, ...]] = {"onnxruntime": (".onnx",)}
+SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "onnxruntime": (".onnx",),
+    "paddle_inference": (".json", ".pdiparams"),
+}
 
 
 class Graph(Protocol):
@@ -80,6 +83,18 @@ def open_graph(
 
 
 def _open(target: str, place: str, contents: Sequence[bytes], threads: int) -> Graph:
-    from asrpack.runtime.engines.onnxruntime import OnnxGraph, open_session
+    try:
+        if target == "paddle_inference":
+            from asrpack.runtime.engines.paddle_inference import open_predictor
 
-    return OnnxGraph(open_session(contents[0], place, threads))
+            return open_predictor(contents[0], contents[1], place, threads)
+        from asrpack.runtime.engines.onnxruntime import OnnxGraph, open_session
+
+        return OnnxGraph(open_session(contents[0], place, threads))
+    except ImportError as error:
+        raise ToolchainError(
+            f"the engine {target} cannot be imported: {error}",
+            code="engine-missing",
+            place=place,
+            remedy="install what the bundle's requirements.txt names",
+        ) from error
