@@ -12,7 +12,7 @@ from asrpack.runtime.decoder import Decoder
 from asrpack.runtime.decoding import attention_search
 from asrpack.runtime.engines import Graph, open_graph
 from asrpack.runtime.recognizer import Recognizer
-from tests.runtime import tiny
+from tests.runtime import tiny, tiny_paddle
 from tests.runtime.test_recognizer import NOISE
 
 OUT = np.random.default_rng(4).normal(size=(7, tiny.BINS)).astype(np.float32)
@@ -22,8 +22,8 @@ HYPS = np.array([[5, 2, 3, 4, 2], [5, 3, 3, 2, 0], [5, 4, 2, 2, 1]], np.int64)
 class Counting:
     """A graph, and how many positions of the hypotheses it was asked about at each call."""
 
-    def __init__(self, data: bytes) -> None:
-        self._graph: Graph = open_graph("onnxruntime", "decoder", {"decoder.onnx": data}, 1)
+    def __init__(self, target: str, files: dict[str, bytes]) -> None:
+        self._graph: Graph = open_graph(target, "decoder", files, 1)
         self.inputs, self.outputs = self._graph.inputs, self._graph.outputs
         self.positions: list[int] = []
 
@@ -46,8 +46,10 @@ def lengths(hyps: np.ndarray) -> np.ndarray:
     return np.full(len(hyps), hyps.shape[1], np.int64)
 
 
-def test_a_cache_saves_what_was_worked_out() -> None:
-    graph = Counting(tiny.cached_decoder())
+@pytest.mark.parametrize("target", ["onnxruntime", "paddle_inference"])
+def test_a_cache_saves_what_was_worked_out(target: str) -> None:
+    files = {"decoder.onnx": tiny.cached_decoder()}
+    graph = Counting(target, files if target == "onnxruntime" else tiny_paddle.cached_decoder())
     decoder = Decoder(graph)
     whole = decoder.whole(OUT, HYPS, lengths(HYPS))
     assert whole.shape == (3, 5, tiny.SIZE)
@@ -56,7 +58,7 @@ def test_a_cache_saves_what_was_worked_out() -> None:
 
 
 def test_without_a_cache_all_is_worked_out_again() -> None:
-    graph = Counting(tiny.decoder())
+    graph = Counting("onnxruntime", {"decoder.onnx": tiny.decoder()})
     decoder = Decoder(graph)
     whole = decoder.whole(OUT, HYPS, lengths(HYPS))
     np.testing.assert_array_equal(steps(decoder, OUT, HYPS), whole)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.graph.pir.program import Program
-from asrpack.graph.pir.weights import weight_matrices
+from asrpack.graph.pir.weights import recurrent_weights, weight_matrices
 
 # Smaller parameters are a matter of a few kilobytes.
 _MIN_SIZE = 4096
@@ -51,25 +51,32 @@ def matching(program: Program, patterns: Sequence[str]) -> dict[str, set[str]]:
 
 
 def to_int8(program: Program, excluded: set[str]) -> None:
-    """Stores matrices as int8, symmetric per output channel, step = max|channel| / 127.
+    """Stores matrices, RNNs' too, as int8, symmetric per output channel, step = max|channel| / 127.
 
     And what is only looked up (embeddings, positions) as fp16.
     """
     for matrix in weight_matrices(program):
-        stored = program.parameters[matrix.name]
-        if matrix.name in excluded or stored.size < _MIN_SIZE:
-            continue
-        weight = matrix.values()
-        steps = (np.abs(weight).max(axis=0) / _CODE_MAX).astype(np.float32)
-        steps[steps == 0] = 1  # a channel of zeros
-        codes = np.clip(np.rint(weight / steps), -_CODE_MAX, _CODE_MAX).astype(np.int8)
-        if stored.ndim > 2:
-            codes, steps = codes.T, steps.reshape(-1, *(1,) * (stored.ndim - 1))
-        program.convert(matrix.name, codes.reshape(stored.shape), steps)
+        if matrix.name not in excluded:
+            kernel = program.parameters[matrix.name].ndim > 2
+            _store_codes(program, matrix.name, 0 if kernel else 1)
+    for name in recurrent_weights(program):
+        _store_codes(program, name, 0)
     for name, stored in list(program.parameters.items()):
         readers = {(operator["#"], place) for operator, place in program.readers(name)}
         if stored.dtype == np.float32 and stored.size >= _MIN_SIZE and readers <= _LOOK_UPS:
             program.convert(name, _half(stored), None)
+
+
+def _store_codes(program: Program, name: str, channels: int) -> None:
+    """``channels``: the axis of the output channels."""
+    weight = program.parameters[name]
+    if weight.size < _MIN_SIZE:
+        return
+    others = tuple(axis for axis in range(weight.ndim) if axis != channels)
+    steps = (np.abs(weight).max(axis=others, keepdims=True) / _CODE_MAX).astype(np.float32)
+    steps[steps == 0] = 1  # a channel of zeros
+    codes = np.clip(np.rint(weight / steps), -_CODE_MAX, _CODE_MAX).astype(np.int8)
+    program.convert(name, codes, steps)
 
 
 def to_fp16(program: Program) -> None:

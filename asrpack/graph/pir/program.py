@@ -152,7 +152,8 @@ class Program:
             operator["I"][place]["%"] = added[-1]["O"][0]["%"]
 
     def _declared(self) -> Iterator[Operator]:
-        return (operator for operator in self.operators if operator["#"] == "p")
+        """What is stored; the others (an RNN's state of dropout) are made when it is loaded."""
+        return (item for item in self.operators if item["#"] == "p" and item["OA"][0])
 
     def _set(self, declared: Operator, name: str, array: NDArray[Any]) -> None:
         self.parameters[name] = array

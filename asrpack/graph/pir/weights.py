@@ -59,6 +59,20 @@ def weight_matrices(program: Program) -> list[ProgramMatrix]:
     ]
 
 
+def recurrent_weights(program: Program) -> list[str]:
+    """Names of the matrices of RNNs, ``(out, in)``."""
+    return [
+        name
+        for name, stored in program.parameters.items()
+        if stored.ndim == 2
+        and any(
+            operator["#"] == "0.combine"
+            and any(user["#"] == "1.rnn" for user, _ in program.users(operator["O"][0]["%"]))
+            for operator, _ in program.readers(name)
+        )
+    ]
+
+
 def _is_pointwise(program: Program, name: str) -> bool:
     """Whether it is a kernel of size 1 over several channels, ``(out, in, 1…)``."""
     shape = program.parameters[name].shape
