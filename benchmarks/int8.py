@@ -83,6 +83,7 @@ def feeds(batch: int, seconds: float) -> dict[str, dict[str, np.ndarray]]:
             "encoder_lens": np.full(batch, shape[1]),
             "hyps_in": generator.integers(2, 4000, (batch, units)),
             "hyps_lens": np.full(batch, units),
+            "cache": np.zeros((6, batch, 0, 256), np.float32),
         },
     }
 

@@ -14,6 +14,7 @@ from asrpack.doctor.machine import audio, cores_and_memory, disk, gpu, int8_spee
 from asrpack.doctor.packages import (
     base_packages,
     clashes,
+    engines,
     python_version,
     side_effects,
     toolchain,
@@ -23,6 +24,7 @@ CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     python_version,
     base_packages,
     toolchain,
+    engines,
     clashes,
     side_effects,
     int8_speed,

@@ -76,7 +76,8 @@ def _store_codes(program: Program, name: str, channels: int) -> None:
     steps = (np.abs(weight).max(axis=others, keepdims=True) / _CODE_MAX).astype(np.float32)
     steps[steps == 0] = 1  # a channel of zeros
     codes = np.clip(np.rint(weight / steps), -_CODE_MAX, _CODE_MAX).astype(np.int8)
-    program.convert(name, codes, steps)
+    # (out,) spreads over the columns of a matrix by itself.
+    program.convert(name, codes, steps.reshape(-1) if channels == weight.ndim - 1 else steps)
 
 
 def to_fp16(program: Program) -> None:
