@@ -160,7 +160,7 @@ class DeletionsGate(Section):
 
 
 class SpeedupGate(Section):
-    """Bound of speed, measured against the fp32 model in the same run."""
+    """Bound of speed, measured against the fp32 model on ONNX Runtime in the same run."""
 
     min: float = Field(gt=0, description="The least speed relative to fp32: 1.2 is 20 % faster.")
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,10 +71,10 @@ class Watermark(Stage):
         folder.mkdir()
         tally = _Tally()
         digests = {}
-        originals = graph_weights(inputs["original"])
-        for done, (source, graph) in enumerate(
-            zip(originals, graph_weights(inputs[kind]), strict=True)
-        ):
+        pairs = zip_longest(graph_weights(inputs["original"]), graph_weights(inputs[kind]))
+        for done, (source, graph) in enumerate(pairs):
+            if source is None or graph is None or source.path.name != graph.path.name:
+                raise _unrelated((graph or source).path.name)
             context.progress(done, 0, graph.path.name)
             digests[graph.path.name] = hashlib.sha256(source.path.read_bytes()).hexdigest()
             _mark_graph(source, graph, key, params, tally)

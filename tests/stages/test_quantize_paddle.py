@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,16 @@ def test_weights_of_another_model_are_refused(inputs, quantized, tmp_path: Path)
     other = exported(tmp_path / "other", SPEC)
     with pytest.raises(InputError) as caught:
         mark(other, quantized["int8"], tmp_path / "out")
+    assert caught.value.code == "watermark-unrelated"
+
+
+def test_a_graph_too_many_is_refused(inputs, quantized, tmp_path: Path) -> None:
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    for path in inputs["paddle"].glob("decoder.*"):
+        shutil.copyfile(path, fewer / path.name)
+    with pytest.raises(InputError) as caught:
+        mark(inputs | {"paddle": fewer}, quantized["fp32"], tmp_path / "out")
     assert caught.value.code == "watermark-unrelated"
 
 

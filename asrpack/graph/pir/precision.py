@@ -2,7 +2,9 @@
 
 So they are smaller, and no faster. Paddle's own int8 for CPUs is a set of passes over the old
 program format (``fluid/framework/ir/onednn/cpu_quantize_pass.cc``); for the new one
-(``fluid/pir/transforms/onednn``) 3.1.1 has none.
+(``fluid/pir/transforms/onednn``) 3.1.1 has none. bf16 it has (``Config.enable_mkldnn_bfloat16``),
+but a conformer's convolutions do not survive it: "The input of Op(Conv) should be a 4-D or 5-D
+Tensor".
 """
 
 from __future__ import annotations
