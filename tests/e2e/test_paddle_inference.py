@@ -15,6 +15,7 @@ from asrpack.report.packages import runtime_packages
 from asrpack.stages.watermark import read_weights
 from tests.e2e.conftest import METHODS, RECIPE, Workshop
 from tests.e2e.test_bundle import call, environment_with
+from tests.e2e.test_paddle_source import recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 RECORDING = RECIPE.parent / "data" / "human" / "001.wav"
@@ -102,6 +103,19 @@ def test_the_mark_is_found_in_the_bundles_own_files(
         s.customer: s.z for s in detect(original, read_weights(tmp_path), key, ["acme", "bolt"])
     }
     assert found["acme"] > 10 * ACCUSE_Z and abs(found["bolt"]) < 5
+
+
+def test_the_export_builds_again(shop: Workshop) -> None:
+    """With ``source: paddle``, to the same text."""
+    again = recipe(shop, "again", f"{{source: paddle, path: {shop.artifact('cpu') / 'paddle'}}}")
+    out = shop.folder / "again"
+    shop.execute([*shop.build_command(*ASKED[:2], recipe=again), f"--out={out}"])
+    second = json.loads((out / "digits-cards-1.0.0-cpu" / "evaluation.json").read_bytes())
+    texts = [
+        {item["utt"]: item["candidate"]["attention_rescoring"] for item in found["utterances"]}
+        for found in (shop.read("cpu", "evaluation.json"), second)
+    ]
+    assert len(texts[0]) == 5 and texts[0] == texts[1]
 
 
 def test_a_rejected_candidate_is_kept(shop: Workshop) -> None:
