@@ -27,7 +27,7 @@ import onnx
 
 from asrpack.bundle.model import ModelDescription, Streaming
 from asrpack.measure.host import describe_host
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 from asrpack.runtime.states import EncoderState
 from asrpack.stages.import_ import Import
 from asrpack.stages.quantize import Quantize

@@ -30,7 +30,7 @@ from asrpack.bundle.model import ModelDescription
 from asrpack.measure.error_rate import count_edits, total
 from asrpack.measure.evaluation import load_recognizer, read_samples, transcribe_all
 from asrpack.measure.host import describe_host
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 from asrpack.runtime.states import EncoderState
 from asrpack.stages.import_ import Import
 from asrpack.stages.quantize import Quantize
@@ -56,7 +56,7 @@ _MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 def resident(field):
     lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return int(lines[field].split()[0]) * 1024

@@ -75,6 +75,7 @@ def test_a_sound_machine() -> None:
         (versions(onnx="1.18.0"), "toolchain", "error", "onnx is 1.18.0 and not ==1.17.0"),
         (versions(paddle2onnx=None), "toolchain", "error", "paddle2onnx is missing"),
         (versions(paddlepaddle=None), "toolchain", "info", "verify, inspect and run work"),
+        (versions(paddlepaddle=None), "engines", "info", "paddle_inference do not"),
         (versions(paddlespeech=None), "oracle", "info", "not installed"),
         (versions(numpy="1.26.4"), "packages", "error", "numpy is 1.26.4"),
         (versions(onnxruntime=None), "packages", "error", "onnxruntime is missing"),

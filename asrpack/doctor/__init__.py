@@ -15,6 +15,7 @@ from asrpack.doctor.machine import audio, cores_and_memory, disk, int8_speed
 from asrpack.doctor.packages import (
     base_packages,
     clashes,
+    engines,
     python_version,
     side_effects,
     toolchain,
@@ -24,6 +25,7 @@ CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     python_version,
     base_packages,
     toolchain,
+    engines,
     clashes,
     side_effects,
     int8_speed,

@@ -79,6 +79,20 @@ def toolchain(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def engines(facts: Facts) -> Iterator[Finding]:
+    """What bundles can run here."""
+    if "paddlepaddle" not in facts.versions:
+        yield Finding(
+            "engines",
+            "info",
+            "paddlepaddle is not installed: bundles for onnxruntime run here, those for "
+            "paddle_inference do not",
+            "pip install 'asrpack[paddle]'",
+        )
+    else:
+        yield Finding("engines", "ok", "bundles for onnxruntime and paddle_inference run here")
+
+
 def clashes(facts: Facts) -> Iterator[Finding]:
     """Versions that are known not to work together."""
     versions = facts.versions

@@ -70,11 +70,11 @@ class BlockMatrix:
         """The matrix as the graph multiplies by it."""
         return (self.codes() - self.zeros) * self.steps
 
-    def store(self, codes: NDArray[np.integer]) -> None:
+    def store(self, array: NDArray[np.generic]) -> None:
         """Replaces the codes; what fills up the last block stays."""
         packed = _array(self.stored)
         unpacked = _unpack(packed.reshape(packed.shape[0], -1), self.bits).copy()
-        unpacked[:, : self.rows] = (codes.astype(np.int16) + self._middle).T
+        unpacked[:, : self.rows] = (array.astype(np.int16) + self._middle).T
         if self.bits == 4:
             unpacked = (unpacked[:, ::2] | unpacked[:, 1::2] << 4).astype(np.uint8)
         self.stored.const_value = ir.tensor(unpacked.reshape(packed.shape), name=self.stored.name)

@@ -24,6 +24,7 @@ from asrpack.measure.error_rate import (
 from asrpack.recipe.manifest import read_manifest
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.decoding.ngram import NgramModel
+from asrpack.runtime.engines import graph_files
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.streaming import StreamingRecognizer
@@ -47,16 +48,18 @@ def load_recognizer(
     folder: Path,
     threads: int = 0,
     language_model: Path | None = None,
+    target: str = "onnxruntime",
     provider: Provider | None = None,
 ) -> Recognizer:
-    """The runtime's own recogniser on the graphs of a stage's ``onnx/`` folder.
+    """The runtime's own recogniser on the graphs in a stage's folder.
 
     Args:
         provider: what runs them; None for the CPU.
     """
     return Recognizer(
         description,
-        {name: (folder / f"{name}.onnx").read_bytes() for name in description.graphs},
+        {name: (folder / name).read_bytes() for name in graph_files(target, description.graphs)},
+        target=target,
         ngram=None if language_model is None else NgramModel(language_model),
         threads=threads,
         provider=provider,

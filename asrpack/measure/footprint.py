@@ -30,11 +30,12 @@ class Job:
 
     Attributes:
         description: ``model.json``.
-        graphs: folder of the ``.onnx`` files.
+        graphs: folder of the graphs' files.
         recordings: the first one's text ends the cold start.
         method: of decoding.
         threads: as for :class:`asrpack.runtime.recognizer.Recognizer`.
         language_model: where the method needs one.
+        target: what runs them.
     """
 
     description: Path
@@ -43,6 +44,7 @@ class Job:
     method: str
     threads: int = 0
     language_model: Path | None = None
+    target: str = "onnxruntime"
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def main() -> None:
     from asrpack.bundle.model import ModelDescription
     from asrpack.runtime.audio import read_audio
     from asrpack.runtime.decoding.ngram import NgramModel
+    from asrpack.runtime.engines import graph_files
     from asrpack.runtime.recognizer import Recognizer
 
     runtime = _peak()
@@ -157,7 +160,11 @@ def main() -> None:
     ngram = job["language_model"]
     recognizer = Recognizer(
         description,
-        {name: (Path(job["graphs"]) / f"{name}.onnx").read_bytes() for name in description.graphs},
+        {
+            name: (Path(job["graphs"]) / name).read_bytes()
+            for name in graph_files(job["target"], description.graphs)
+        },
+        target=job["target"],
         ngram=None if ngram is None else NgramModel(Path(ngram)),
         threads=job["threads"],
     )

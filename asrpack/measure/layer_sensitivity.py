@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.measure.cases import Case
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 
 _SCORES = "log_probs"
 

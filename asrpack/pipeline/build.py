@@ -201,7 +201,9 @@ def _finish(job: _Job, lock: Lock, entries: Mapping[str, Entry]) -> Event:
             artifact.place(entries["import"].path("model.json"), "paddle/model.json")
     bundle = artifact.place(entries["seal"].path("bundle"), "bundle")
     evaluation = json.loads(entries["evaluate"].path("evaluation.json").read_bytes())
-    kept = json.loads(entries["quantize"].path(KEPT).read_bytes())
+    kept = []
+    if KEPT in entries["quantize"].outputs:
+        kept = json.loads(entries["quantize"].path(KEPT).read_bytes())
     return Event("result", job.name, last.name, _summary(bundle, evaluation, kept))
 
 

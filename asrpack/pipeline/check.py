@@ -14,6 +14,7 @@ from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
 from asrpack.frontends.recognised import Recognised
 from asrpack.frontends.sources import look
+from asrpack.networks import foreign
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance, overlap, read_manifest
 from asrpack.recipe.model_source import Model, PaddleSpeechModel
@@ -46,6 +47,7 @@ def check_recipe(loaded: LoadedRecipe, *, weights: bool = False) -> Checked:
     calibration = _manifest(loaded, ("data", "calibration", "manifest"), errors)
     errors += _overlap(loaded, calibration, test)
     errors += _language_model(loaded)
+    errors += _targets(loaded, model)
     errors += _protection(loaded)
     if errors or model is None:
         raise ErrorGroup(errors)
@@ -102,6 +104,22 @@ def _asked_of_others(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
             code="no-right-decoder",
             remedy=remedy,
         )
+
+
+def _targets(loaded: LoadedRecipe, model: Recognised | None) -> Iterator[AsrpackError]:
+    """Paddle Inference runs what asrpack exports; others' graphs are rewritten in ONNX."""
+    if model is None or model.family not in foreign.FAMILIES:
+        return
+    for name, build in loaded.recipe.builds.items():
+        if build.target == "paddle_inference":
+            yield loaded.fault(
+                ("builds", name, "target"),
+                "a model of another toolkit is built for ONNX Runtime only: asrpack gives its "
+                "graph the interface of the runtime in ONNX",
+                code="target-source",
+                remedy="set `target: onnxruntime`, or build from a model of PaddleSpeech or an "
+                "export of asrpack's",
+            )
 
 
 def _language_model(loaded: LoadedRecipe) -> Iterator[AsrpackError]:

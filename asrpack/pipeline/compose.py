@@ -9,7 +9,7 @@ from asrpack.bundle.keys import public_pem, recipient_public, signing_private
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
 from asrpack.pipeline.compose_provider import PROVIDER, measured_on, provider_node
-from asrpack.pipeline.compose_source import model_source, node, to_onnx
+from asrpack.pipeline.compose_source import MODEL, exported, model_source, node, to_onnx
 from asrpack.pipeline.node import Node, Output, Source
 from asrpack.recipe.gpu import Tensorrt
 from asrpack.recipe.load import LoadedRecipe
@@ -21,11 +21,12 @@ from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
 from asrpack.stages.gate import Gate
 from asrpack.stages.quantize import Quantize
+from asrpack.stages.quantize_paddle import QuantizePaddle
 from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code
 from asrpack.stages.seal import Seal
 from asrpack.stages.search import Search
-from asrpack.stages.watermark import Watermark
+from asrpack.stages.watermark import Watermark, WatermarkPaddle
 
 
 def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
@@ -43,11 +44,10 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     probe_set = brought.get("calibration", test)
     variant = recipe.builds[build]
     nodes = to_onnx(recipe, checked.model, probe_set, max_seconds=_longest(variant))
-    candidate = Output("quantize", "onnx")
     nodes += _quantize(recipe, build, nodes[-1], probe_set)
     if recipe.protect.watermark is not None:
-        nodes.append(_watermark(recipe))
-        candidate = Output("watermark", "onnx")
+        nodes.append(_watermark(recipe, nodes[-1]))
+    candidate = Output(nodes[-1].name, nodes[-1].stage.outputs[0])
     if variant.on_gpu:
         nodes.append(provider_node(variant, CONFIGURED))
     nodes += _measure(recipe, variant, candidate, test)
@@ -84,6 +84,9 @@ def _quantize(recipe: Recipe, build: str, optimize: Node, calibration: Source) -
             # A GPU computes in fp16, which not every activation fits.
             inputs["cases"] = optimize.inputs["cases"]
             options["half"] = "arithmetic"
+        if variant.target == "paddle_inference":
+            sources = {**exported(recipe), "description": MODEL}
+            return [node(QuantizePaddle(), sources, **options)]
         return [node(Quantize(), inputs, **options)]
     rate = recipe.gate.error_rate
     assert rate is not None  # the recipe's own validator
@@ -106,11 +109,13 @@ def _quantize(recipe: Recipe, build: str, optimize: Node, calibration: Source) -
     return [search, node(Quantize(), inputs, precision="auto")]
 
 
-def _watermark(recipe: Recipe) -> Node:
+def _watermark(recipe: Recipe, quantize: Node) -> Node:
     mark = recipe.protect.watermark
     assert mark is not None
-    inputs = {"original": OPTIMIZED, "onnx": Output("quantize", "onnx")}
-    unkeyed = node(Watermark(), inputs, customer=mark.customer, strength=mark.strength)
+    kind = quantize.stage.outputs[0]
+    stage = WatermarkPaddle() if kind == "paddle" else Watermark()
+    inputs = {"original": quantize.inputs[kind], kind: Output("quantize", kind)}
+    unkeyed = node(stage, inputs, customer=mark.customer, strength=mark.strength)
     return replace(unkeyed, secrets={"key": mark.key.source()})
 
 
@@ -153,6 +158,7 @@ def _measure(recipe: Recipe, variant: Build, candidate: Output, test: Source) ->
         node(
             Evaluate(),
             inputs,
+            target=variant.target,
             threads=recipe.evaluate.threads,
             methods=methods,
             measured_on=measured_on(variant),
@@ -204,7 +210,7 @@ def _pack(
     return [
         node(
             Encrypt(),
-            {"onnx": candidate, "description": CONFIGURED, **_language_model(recipe)},
+            {"graphs": candidate, "description": CONFIGURED, **_language_model(recipe)},
             recipients=recipients,
             signer=signer,
         ),

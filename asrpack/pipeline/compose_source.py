@@ -59,6 +59,13 @@ def to_onnx(
     return _paddlespeech(importing, shared)
 
 
+def exported(recipe: Recipe) -> dict[str, Source | Output]:
+    """What is built for Paddle Inference: the exported graphs, and what they must give."""
+    if isinstance(recipe.model, PaddleModel):
+        return {"paddle": Output("import", "paddle"), "cases": Output("expect", "cases.npz")}
+    return {"paddle": Output("export", "paddle"), "cases": Output("export", "cases.npz")}
+
+
 def model_source(model: Model, found: Recognised) -> Source:
     """All that the model is made of."""
     if model.path.is_dir():

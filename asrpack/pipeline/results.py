@@ -91,7 +91,8 @@ def place_rejected(
         artifact.discard(name)
     (artifact.folder / REJECTED).mkdir(exist_ok=True)
     candidate = entries.get("watermark", entries["quantize"])
-    artifact.place(candidate.path("onnx"), f"{REJECTED}/onnx")
+    kind = "paddle" if "paddle" in candidate.outputs else "onnx"
+    artifact.place(candidate.path(kind), f"{REJECTED}/{kind}")
     _place(artifact, lock, entries, f"{REJECTED}/")
     return artifact.folder / REJECTED
 
@@ -101,12 +102,12 @@ def _place(
 ) -> None:
     artifact.place(entries["evaluate"].path(EVALUATION), f"{prefix}{EVALUATION}")
     artifact.place(entries["gate"].path(GATE), f"{prefix}{GATE}")
-    artifact.place(entries["quantize"].path(KEPT), f"{prefix}{KEPT}")
-    artifact.discard(f"{prefix}{SEARCH}")
-    # Of the stage that chose among several, where the recipe asked for it.
-    for entry in entries.values():
-        if SEARCH in entry.outputs:
-            artifact.place(entry.path(SEARCH), f"{prefix}{SEARCH}")
+    # What fp16 does not hold, and what a search found: where the recipe asked for it.
+    for name in (KEPT, SEARCH):
+        artifact.discard(f"{prefix}{name}")
+        for entry in entries.values():
+            if name in entry.outputs:
+                artifact.place(entry.path(name), f"{prefix}{name}")
     artifact.write(f"{prefix}{LOCK}", json.dumps(lock, indent=1, sort_keys=True) + "\n")
     artifact.write(f"{prefix}{REPORT}", render_report(artifact.folder / prefix))
 

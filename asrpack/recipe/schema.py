@@ -21,6 +21,7 @@ from asrpack.recipe.section import RecipePath, Section
 
 MAX_RECIPIENTS = 64
 
+Target = Literal["onnxruntime", "paddle_inference", "cuda", "tensorrt"]
 Precision = Literal["fp32", "fp16", "int8", "int4", "auto"]
 # Each has a section of its name.
 GPU_TARGETS = ("cuda", "tensorrt")
@@ -55,14 +56,16 @@ class Data(Section):
 class Build(Section):
     """One variant of the model."""
 
-    target: Literal["onnxruntime", "cuda", "tensorrt"] = Field(
-        description="What runs the model: ONNX Runtime on the CPU, or its CUDA or TensorRT "
-        "provider on an NVIDIA GPU."
+    target: Target = Field(
+        description="What runs the model: `onnxruntime` on the CPU, its CUDA or TensorRT provider "
+        "on an NVIDIA GPU (`cuda`, `tensorrt`), or `paddle_inference` on the CPU, for hosts that "
+        "have Paddle."
     )
     precision: Precision = Field(
         description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
         "quarter (of the matrix products), int4 a fifth; auto: int8 but for layers that must stay "
-        "fp32 to keep `gate.error_rate.max_increase` on the calibration set."
+        "fp32 to keep `gate.error_rate.max_increase` on the calibration set. Paddle Inference "
+        "makes fp32 of the weights when it loads them."
     )
     quantize: Quantize = Field(
         default=Quantize(),
@@ -121,6 +124,19 @@ class Build(Section):
                     "at": "precision",
                     "remedy": "set `precision: fp16`",
                 },
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _paddle_makes_floats_of_weights(self) -> Build:
+        if self.target != "paddle_inference":
+            return self
+        if self.precision in ("int4", "auto") or self.quantize.method is not None:
+            at = "precision" if self.precision in ("int4", "auto") else "quantize.method"
+            raise PydanticCustomError(
+                "paddle_precision",
+                "is not for Paddle Inference, which makes fp32 of all weights when it loads them",
+                {"at": at, "remedy": "set `precision: int8` alone, or `target: onnxruntime`"},
             )
         return self
 
@@ -212,7 +228,7 @@ class Evaluate(Section):
         "the test set with PaddleSpeech itself, which must be installed.",
     )
     threads: int = Field(
-        default=0, ge=0, le=1024, description="ONNX Runtime's threads; 0: one for each core."
+        default=0, ge=0, le=1024, description="Threads of one operator; 0: one for each core."
     )
 
 

@@ -11,22 +11,31 @@ from packaging.requirements import Requirement
 from asrpack.runtime.providers import installed_runtime
 
 # asrpack.runtime's own imports; what they need follows from their metadata.
-RUNTIME = ("cryptography", "numpy", "onnxruntime", "soundfile", "soxr")
+RUNTIME = ("cryptography", "numpy", "soundfile", "soxr")
+ENGINES = {
+    "onnxruntime": ("onnxruntime",),
+    "cuda": ("onnxruntime",),
+    "tensorrt": ("onnxruntime",),
+    "paddle_inference": ("paddlepaddle", "setuptools"),  # which paddle imports, undeclared
+}
 # For GPUs, where the build's host has the CPU's: the newest there is, built with CUDA 13,
 # cuDNN 9 and TensorRT 10, which the image brings.
 ONNX_RUNTIME_GPU = ("onnxruntime-gpu", "1.31.1")
 
 
-def runtime_packages(*, ngram: bool = False, gpu: bool = False) -> list[tuple[str, str]]:
+def runtime_packages(
+    target: str, *, ngram: bool = False, gpu: bool = False
+) -> list[tuple[str, str]]:
     """(name, version) of the runtime's distributions and all they require, sorted by name.
 
     Args:
+        target: what runs the model.
         ngram: with what reads a language model.
         gpu: with the onnxruntime that has GPU providers.
     """
     installed = installed_runtime()
-    names = [*RUNTIME, *(("flashlight-text",) if ngram else ())]
-    if installed is not None:
+    names = [*RUNTIME, *ENGINES[target], *(("flashlight-text",) if ngram else ())]
+    if "onnxruntime" in names and installed is not None:
         names[names.index("onnxruntime")] = installed[0]
     found = dict(installed_closure(names))
     if gpu and installed is not None and installed[0] != ONNX_RUNTIME_GPU[0]:

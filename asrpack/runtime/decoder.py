@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asrpack.runtime.engines import Graph
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 OUTPUT, NEXT_CACHE, CACHE = "decoder_log_probs", "next_cache", "cache"
@@ -16,16 +18,15 @@ class Decoder:
     """Runs one graph; calls from several threads at once are fine.
 
     Args:
-        session: ``encoder_out`` (N, T', H), ``encoder_lens`` (N,), ``hyps_in`` (N, L) and
+        graph: ``encoder_out`` (N, T', H), ``encoder_lens`` (N,), ``hyps_in`` (N, L) and
             ``hyps_lens`` (N,) in, ``decoder_log_probs`` (N, M, V) out. Where it keeps what it
             worked out, ``cache`` (blocks, N, C, H) in and ``next_cache`` (blocks, N, M, H) out,
             with M = L - C; without it, M = L.
     """
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        shapes = {item.name: item.shape for item in session.get_inputs()}
-        self._cache_shape = shapes.get(CACHE)
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._cache_shape = graph.inputs.get(CACHE)
 
     def whole(self, encoder_out: Floats, hyps_in: Integers, hyps_lens: Integers) -> Floats:
         """Log-probabilities (N, L, V) of the unit after each prefix, for one utterance.
@@ -38,7 +39,7 @@ class Decoder:
         feed = self._feed(encoder_out, hyps_in, hyps_lens)
         if self._cache_shape is not None:
             feed[CACHE] = self._empty_cache(len(hyps_in))
-        log_probs: Floats = self._session.run([OUTPUT], feed)[0]
+        log_probs: Floats = self._graph.run([OUTPUT], feed)[0]
         return log_probs
 
     def step(
@@ -54,7 +55,7 @@ class Decoder:
             return self.whole(encoder_out, hyps_in, lens)[:, -1], None
         before = self._empty_cache(len(hyps_in)) if cache is None else cache
         feed = {**self._feed(encoder_out, hyps_in, lens), CACHE: before}
-        log_probs, new = self._session.run([OUTPUT, NEXT_CACHE], feed)
+        log_probs, new = self._graph.run([OUTPUT, NEXT_CACHE], feed)
         return log_probs[:, -1], np.concatenate([before, new], axis=2)
 
     def _empty_cache(self, count: int) -> Floats:

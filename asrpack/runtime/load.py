@@ -19,6 +19,7 @@ from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import InputError, IntegrityError, ToolchainError
 from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.engine_cache import host_cache
+from asrpack.runtime.engines import graph_files
 from asrpack.runtime.keyring import read_trust
 from asrpack.runtime.provider_probe import choose
 from asrpack.runtime.providers import Provider
@@ -45,7 +46,7 @@ class OpenBundle:
 def open_bundle(
     path: Path, identity: SecretSource, trust: Sequence[Path] = (), *, threads: int = 0
 ) -> OpenBundle:
-    """Verifies a bundle, decrypts the verified bytes to memory and builds the sessions.
+    """Verifies a bundle, decrypts the verified bytes to memory and loads the graphs.
 
     Nothing decrypted is written to disk, and this process is kept out of core dumps and of
     other users' debuggers from here on.
@@ -61,18 +62,20 @@ def open_bundle(
         InputError: there is no such bundle, or what is in it cannot be read.
         IntegrityError, ErrorGroup: it is not what its vendor signed.
         KeyFileError: a key cannot be read, or the bundle is not for this identity.
-        ToolchainError: this runtime is too old for it, onnxruntime cannot load its graphs, what
-            reads its language model is not installed, or the provider that it is for does not
-            work here and it does not allow the CPU.
+        ToolchainError: this runtime is too old for it, its engine cannot load its graphs or is not
+            installed, what reads its language model is not installed, or the provider that it is
+            for does not work here and it does not allow the CPU.
     """
     harden_process()
     key = recipient_private(identity.read(), str(identity))
     opened = open_sealed(path, key, read_trust(trust))
     _check_version(opened.metadata)
     description = ModelDescription.from_json(_file(opened, "model.json"))
+    target = opened.metadata.target
     recognizer = Recognizer(
         description,
-        {name: _file(opened, f"{name}.onnx") for name in description.graphs},
+        {name: _file(opened, name) for name in graph_files(target, description.graphs)},
+        target=target,
         ngram=None if description.decode.ngram is None else _ngram(_file(opened, NGRAM_FILE)),
         threads=threads,
         provider=_provider(opened, path),

@@ -13,7 +13,7 @@ import numpy as np
 
 from asrpack.bundle.provider import CudaOptions, ProviderSpec, ShapeRange, TensorrtOptions
 from asrpack.errors import ToolchainError
-from asrpack.runtime import session
+from asrpack.runtime.engines import onnxruntime as engine
 from asrpack.runtime.providers import NAMES, Provider, installed_runtime, missing
 
 # The CUDA provider loads it by itself, and late.
@@ -51,9 +51,9 @@ def provider_fault(target: str, device_id: int = 0) -> str | None:
         target: ``cuda`` or ``tensorrt``.
     """
     name = NAMES[target]
-    if name not in session.onnxruntime.get_available_providers():
+    if name not in engine.onnxruntime.get_available_providers():
         found = installed_runtime()
-        shown = " ".join(found) if found else session.onnxruntime.__version__
+        shown = " ".join(found) if found else engine.onnxruntime.__version__
         return f"{shown} was built without it"
     preload()
     options: CudaOptions | TensorrtOptions = CudaOptions(device_id)
@@ -72,16 +72,16 @@ def _try(provider: Provider) -> None:
     Raises:
         ToolchainError: the provider does not work here.
     """
-    session.onnxruntime.set_default_logger_severity(4)
+    engine.onnxruntime.set_default_logger_severity(4)
     try:
-        opened = session.open_session(_TRIAL, "trial.onnx", 1, provider=provider)
+        opened = engine.open_session(_TRIAL, "trial.onnx", 1, provider=provider)
         doubled = opened.run(None, {"x": np.ones(1, np.float32)})[0]
     except ToolchainError:
         raise
     except Exception as error:
-        raise ToolchainError(f"a trial graph fails on it: {session.first_line(error)}") from error
+        raise ToolchainError(f"a trial graph fails on it: {engine.first_line(error)}") from error
     finally:
-        session.onnxruntime.set_default_logger_severity(2)
+        engine.onnxruntime.set_default_logger_severity(2)
     if doubled != 2:
         raise ToolchainError(f"a trial graph gives {doubled} and not 2 on it")
 
@@ -92,7 +92,7 @@ def _library_fault(name: str) -> str | None:
     Only after ONNX Runtime has tried to load it: a provider's library that is loaded before knows
     of no ONNX Runtime, and crashes when it is used.
     """
-    folder = Path(session.onnxruntime.__file__).parent / "capi"
+    folder = Path(engine.onnxruntime.__file__).parent / "capi"
     short = name.removesuffix("ExecutionProvider").lower()
     try:
         ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
@@ -108,4 +108,4 @@ def preload() -> None:
     """Loads CUDA and cuDNN from the ``nvidia-*`` wheels, where they are installed."""
     # It prints what it does not find: _library_fault tells what is missing and needed.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
-        session.onnxruntime.preload_dlls()
+        engine.onnxruntime.preload_dlls()

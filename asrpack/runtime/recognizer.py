@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,41 +15,44 @@ from asrpack.runtime.audio import audio_too_long
 from asrpack.runtime.decoder import OUTPUT, Decoder
 from asrpack.runtime.decoding import ContextGraph, UnitTime, unit_times
 from asrpack.runtime.decoding.ngram import NgramModel
+from asrpack.runtime.engines import open_graph
 from asrpack.runtime.front_end import FrontEnd
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.search import Encoded, Hypothesis, Search
-from asrpack.runtime.session import open_session
 from asrpack.runtime.states import EncoderState
 
 CTC_OUTPUT = "ctc_log_probs"
 
 
 class Recognizer:
-    """Runs one model on ONNX Runtime. Methods may be called from several threads at once.
+    """Runs one model. Methods may be called from several threads at once.
 
     Attributes:
         provider: what runs the graphs, as ONNX Runtime calls it.
 
     Args:
         description: front end, units and decoding defaults.
-        graphs: the ONNX files that the description names. ``encoder``: ``feats`` float32
+        files: of the graphs that the description names, by
+            :func:`asrpack.runtime.engines.graph_files`. ``encoder``: ``feats`` float32
             (B, T, D) or (B, n) and ``feat_lens`` int64 (B,) in, ``ctc_log_probs`` (B, T', V) and,
             for a decoder, ``encoder_out`` (B, T', H) out; one that streams takes and gives its
             states, too. ``decoder``: see :class:`asrpack.runtime.decoder.Decoder`;
             ``right_decoder``: the same for hypotheses from their ends.
+        target: what runs them, one of :data:`asrpack.runtime.engines.SUFFIXES`.
         ngram: the language model that the description has weights for.
         threads: per operator; 0 for the machine's physical cores.
         provider: what runs the graphs; None for the CPU.
 
     Raises:
-        ToolchainError: onnxruntime cannot load a graph, or a graph is not of this interface.
+        ToolchainError: the engine cannot load a graph, or a graph is not of this interface.
     """
 
     def __init__(
         self,
         description: ModelDescription,
-        graphs: Mapping[str, bytes],
+        files: Mapping[str, bytes],
         *,
+        target: str = "onnxruntime",
         ngram: NgramModel | None = None,
         threads: int = 0,
         provider: Provider | None = None,
@@ -60,14 +64,12 @@ class Recognizer:
         if description.has_decoder:
             self._encoder_outputs += ("encoder_out",)
         outputs = dict.fromkeys(description.graphs, (OUTPUT,)) | {"encoder": self._encoder_outputs}
-        sessions = {
-            name: open_session(
-                graphs[name], f"{name}.onnx", threads, outputs=outputs[name], provider=provider
-            )
-            for name in description.graphs
+        graphs = {
+            name: open_graph(target, name, files, threads, outputs=wanted, provider=provider)
+            for name, wanted in outputs.items()
         }
-        self._encoder = sessions.pop("encoder")
-        self.decoders = {name: Decoder(session) for name, session in sessions.items()}
+        self._encoder = graphs.pop("encoder")
+        self.decoders = {name: Decoder(graph) for name, graph in graphs.items()}
         self.provider = CPU if provider is None else provider.name
 
     @property
@@ -121,7 +123,10 @@ class Recognizer:
         if len(feats) <= self.description.right_context:
             nothing = np.zeros((0, len(self.description.tokens)), np.float32)
             return Encoded(nothing, nothing)
-        feed = {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)}
+        feed: dict[str, NDArray[Any]] = {
+            "feats": feats[None],
+            "feat_lens": np.array([len(feats)], np.int64),
+        }
         if (streaming := self.description.streaming) is not None:
             feed |= EncoderState.start(streaming).feed(streaming)
         return self._encoded(self._encoder.run(self._encoder_outputs, feed))
@@ -146,7 +151,10 @@ class Recognizer:
         assert streaming is not None
         names = (*self._encoder_outputs, "out_lens")
         names += tuple(f"next_{item.name}" for item in streaming.states)
-        feed = {"feats": feats[None], "feat_lens": np.array([len(feats)], np.int64)}
+        feed: dict[str, NDArray[Any]] = {
+            "feats": feats[None],
+            "feat_lens": np.array([len(feats)], np.int64),
+        }
         values = self._encoder.run(names, feed | state.feed(streaming))
         outputs = dict(zip(names, values, strict=True))
         frames = int(outputs["out_lens"][0])
@@ -160,7 +168,7 @@ class Recognizer:
             raise ToolchainError(
                 "the network's output is not a number",
                 code="model-nan",
-                place="encoder.onnx",
+                place="encoder",
                 remedy="the model overflows at this precision: build it with precision fp32",
             )
         return Encoded(ctc_log_probs[0], encoder_out[0][0] if encoder_out else None)

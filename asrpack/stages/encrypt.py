@@ -39,14 +39,14 @@ class Encrypt(stage.Stage):
     def run(
         self, params: EncryptParams, inputs: Mapping[str, Path], out: Path, context: stage.Context
     ) -> None:
-        """Inputs: ``onnx`` (folder of ``*.onnx``), ``description``, perhaps ``language_model``."""
+        """Inputs: ``graphs`` (folder), ``description``, perhaps ``language_model``."""
         signer = signing_public(params.signer.encode(), "the signer's public key")
         recipients = [
             recipient_public(text.encode(), f"recipient {number}")
             for number, text in enumerate(params.recipients, 1)
         ]
         files: dict[str, bytes | Path] = {
-            path.name: path for path in sorted(inputs["onnx"].glob("*.onnx"))
+            path.name: path for path in sorted(inputs["graphs"].iterdir())
         }
         files["model.json"] = inputs["description"]
         if "language_model" in inputs:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,11 +31,14 @@ class EvaluateParams(stage.Params):
     """``methods`` are run besides the bundle's default; the gate looks at the default.
 
     Attributes:
+        target: what runs the candidate. The baseline is fp32 on ONNX Runtime always, so that all
+            builds of a model are compared with the same.
         measured_on: the provider, where the build is for a GPU: its own, or the CPU's.
     """
 
     methods: tuple[str, ...] = ()
     threads: int = 0
+    target: str = "onnxruntime"
     measured_on: str | None = None
 
 
@@ -49,7 +53,14 @@ class Evaluate(Stage):
     name: ClassVar[str] = "evaluate"
     revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("evaluation.json",)
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "soundfile", "soxr", "jiwer")
+    tools: ClassVar[tuple[str, ...]] = (
+        "onnxruntime",
+        "paddlepaddle",
+        "numpy",
+        "soundfile",
+        "soxr",
+        "jiwer",
+    )
     isolated: ClassVar[bool] = True
     timeout: ClassVar[float] = 6 * 3600.0
     Params: ClassVar[type[stage.Params]] = EvaluateParams
@@ -72,9 +83,15 @@ class Evaluate(Stage):
         decode = description.decode
         methods = tuple(dict.fromkeys((decode.method, *params.methods)))
         providers = _providers(read_provider(inputs), params.measured_on)
+        targets = {"baseline": "onnxruntime", "candidate": params.target}
         models = {
             role: load_recognizer(
-                description, inputs[role], params.threads, inputs.get("language_model"), provider
+                description,
+                inputs[role],
+                params.threads,
+                inputs.get("language_model"),
+                targets[role],
+                provider,
             )
             for role, provider in providers.items()
         }
@@ -96,6 +113,7 @@ class Evaluate(Stage):
                 for method in methods
             },
             "size": _sizes(inputs),
+            "targets": targets,
             "utterances": [
                 {
                     "utt": s.utt,
@@ -130,7 +148,8 @@ class Evaluate(Stage):
             }
         result["timing"] = {
             "measured": utc(int(time.time())),
-            "host": describe_host() | {"threads": params.threads},
+            "host": describe_host()
+            | {"threads": params.threads, "paddlepaddle": version("paddlepaddle")},
             **time_pair(
                 models["baseline"],
                 models["candidate"],
@@ -142,7 +161,7 @@ class Evaluate(Stage):
         # The children that are measured have the CPU's provider alone.
         if measures_memory() and providers["candidate"] is None:
             result |= measure_footprints(
-                _jobs(params, inputs, samples, decode.method),
+                _jobs(params, inputs, samples, decode.method, targets),
                 lambda done: context.progress(done, 0, "memory and cold start"),
             )
         (out / "evaluation.json").write_text(
@@ -151,7 +170,11 @@ class Evaluate(Stage):
 
 
 def _jobs(
-    params: EvaluateParams, inputs: Mapping[str, Path], samples: Sequence[Sample], method: str
+    params: EvaluateParams,
+    inputs: Mapping[str, Path],
+    samples: Sequence[Sample],
+    method: str,
+    targets: Mapping[str, str],
 ) -> dict[str, Job]:
     """The same recordings for both models: one of middling length first, then a spread."""
     from asrpack.measure.evaluation import spread
@@ -169,6 +192,7 @@ def _jobs(
             method,
             params.threads,
             inputs.get("language_model"),
+            targets[role],
         )
         for role in ("baseline", "candidate")
     }

@@ -182,17 +182,11 @@ def read_graphs(folder: Path) -> dict[str, ModelProto]:
     return {path.name: onnx.load(str(path)) for path in sorted(folder.glob("*.onnx"))}
 
 
-def unmatched(pattern: str, models: Iterable[ModelProto]) -> InputError:
-    """The error of a pattern that names no layer."""
+def weight_names(models: Iterable[ModelProto]) -> list[str]:
+    """Of the layers that can be quantized."""
     from asrpack.graph.quantization.layers import quantizable
 
-    weights = [node.input[1] for model in models for node in quantizable(model)]
-    return InputError(
-        f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",
-        code="exclude-unmatched",
-        place="quantize",
-        remedy=f"use the names of weights, such as {', '.join(weights[:3])}",
-    )
+    return [node.input[1] for model in models for node in quantizable(model)]
 
 
 def _label(model: ModelProto) -> dict[str, str]:
@@ -222,5 +216,15 @@ def _excluded(source: Path, patterns: tuple[str, ...] | None) -> dict[str, set[s
     found = {Path(name).stem: matching(model, patterns) for name, model in models.items()}
     for pattern in patterns:
         if not any(by_pattern[pattern] for by_pattern in found.values()):
-            raise unmatched(pattern, models.values())
+            raise unmatched(pattern, weight_names(models.values()))
     return {name: set().union(*by_pattern.values()) for name, by_pattern in found.items()}
+
+
+def unmatched(pattern: str, weights: Sequence[str]) -> InputError:
+    """The refusal of a pattern that matches none of these."""
+    return InputError(
+        f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",
+        code="exclude-unmatched",
+        place="quantize",
+        remedy=f"use the names of weights, such as {', '.join(weights[:3])}",
+    )

@@ -27,7 +27,13 @@ MINIMUM_RUNTIME = "0.1.0"
 BASE_IMAGES = {
     "onnxruntime": f"python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm",
     "cuda": "nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04",
+    "paddle_inference": f"python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm",
     "tensorrt": "nvcr.io/nvidia/tensorrt:25.09-py3",
+}
+# What the image tries whether it is installed.
+IMPORTS = {
+    **dict.fromkeys(("onnxruntime", "cuda", "tensorrt"), "onnxruntime"),
+    "paddle_inference": "paddle.inference",
 }
 
 
@@ -61,7 +67,14 @@ class Render(Stage):
 
     name: ClassVar[str] = "render"
     outputs: ClassVar[tuple[str, ...]] = ("tree",)
-    tools: ClassVar[tuple[str, ...]] = ("onnxruntime", "numpy", "soundfile", "soxr", "cryptography")
+    tools: ClassVar[tuple[str, ...]] = (
+        "onnxruntime",
+        "paddlepaddle",
+        "numpy",
+        "soundfile",
+        "soxr",
+        "cryptography",
+    )
     Params: ClassVar[type[stage.Params]] = RenderParams
 
     def run(
@@ -79,7 +92,9 @@ class Render(Stage):
         metadata = _metadata(params, inputs, description, envelope, created)
         (tree / "asrpack.json").write_bytes(metadata.to_json())
         packages = runtime_packages(
-            ngram=description.decode.ngram is not None, gpu=metadata.provider is not None
+            params.target,
+            ngram=description.decode.ngram is not None,
+            gpu=metadata.provider is not None,
         )
         sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
         if "language_model" in inputs:
@@ -127,6 +142,7 @@ class Render(Stage):
                 "measured": measured_in_words(evaluation["provider"])
                 if metadata.provider
                 else None,
+                "imports": IMPORTS[params.target],
                 "utterances": evaluation["set"]["utterances"],
                 "audio_seconds": evaluation["set"]["audio_seconds"],
                 "size": evaluation["size"],
@@ -179,7 +195,7 @@ def _metadata(
 def _role(path: str) -> str:
     """What a file of the model is: its graph's name, or the description."""
     others = {"model.json": "description", NGRAM_FILE: "language_model"}
-    return others.get(path) or path.removesuffix(".onnx")
+    return others.get(path) or path.rpartition(".")[0]
 
 
 def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field
 from asrpack.bundle.model import ModelDescription
 from asrpack.stages import stage
 from asrpack.stages.journal import Journal
-from asrpack.stages.quantize import quantize_folder, read_graphs, unmatched
+from asrpack.stages.quantize import quantize_folder, read_graphs, unmatched, weight_names
 from asrpack.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _forced(
     found = {Path(name).stem: matching(model, patterns) for name, model in models.items()}
     for pattern in patterns:
         if not any(by_pattern[pattern] for by_pattern in found.values()):
-            raise unmatched(pattern, models.values())
+            raise unmatched(pattern, weight_names(models.values()))
     return frozenset(
         (graph, weight)
         for (graph, weight), layer in layers.items()

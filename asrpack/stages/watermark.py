@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asrpack.graph.block_weights import BlockMatrix
-    from asrpack.graph.weights import WeightMatrix
+    from asrpack.graph.weight_files import GraphWeights, Matrix
 
 FORMAT = 1
 # Small matrices add little to a score; left alone they are one thing less to explain.
@@ -59,7 +59,7 @@ class Watermark(Stage):
     def run(
         self, params: WatermarkParams, inputs: Mapping[str, Path], out: Path, context: Context
     ) -> None:
-        """Reads ``original`` (optimized, fp32) and ``onnx`` (quantized), and the secret ``key``.
+        """Reads ``original`` (fp32) and ``onnx`` (quantized), and the secret ``key``.
 
         Raises:
             KeyFileError: ``key`` is not a watermark key.
@@ -67,27 +67,28 @@ class Watermark(Stage):
         """
         from asrpack.bundle.keys import watermark_key
         from asrpack.bundle.secrets import commitment
-        from asrpack.graph.files import load_graph, save_graph
+        from asrpack.graph.weight_files import graph_weights
         from asrpack.protect.watermark import SCHEME
 
         key = watermark_key(context.secrets["key"], "watermark key")
-        folder = out / "onnx"
+        kind = self.outputs[0]
+        folder = out / kind
         folder.mkdir()
         tally = _Tally()
         digests = {}
-        paths = sorted(inputs["onnx"].glob("*.onnx"))
-        for done, path in enumerate(paths):
-            context.progress(done, len(paths), path.name)
-            source = inputs["original"] / path.name
-            digests[path.name] = hashlib.sha256(source.read_bytes()).hexdigest()
-            model = load_graph(path)
-            _mark_graph(load_graph(source), model, path, key, params, tally)
-            save_graph(model, folder / path.name)
+        pairs = zip_longest(graph_weights(inputs["original"]), graph_weights(inputs[kind]))
+        for done, (source, graph) in enumerate(pairs):
+            if source is None or graph is None or source.path.name != graph.path.name:
+                raise _unrelated((graph or source).path.name)
+            context.progress(done, 0, graph.path.name)
+            digests[graph.path.name] = hashlib.sha256(source.path.read_bytes()).hexdigest()
+            _mark_graph(source, graph, key, params, tally)
+            graph.save(folder)
         if not tally.tensors:
             raise InputError(
                 f"no trained matrix has {MIN_WEIGHTS} numbers or more: there is nothing to mark",
                 code="watermark-no-weights",
-                place=str(inputs["onnx"]),
+                place=str(inputs[kind]),
                 remedy="take `protect.watermark` out of the recipe",
             )
         committed = {"key": commitment(key), "original": digests}
@@ -105,19 +106,26 @@ class Watermark(Stage):
         (out / "mark.json").write_bytes(_canonical(mark) + b"\n")
 
 
+class WatermarkPaddle(Watermark):
+    """``paddle/`` instead of ``onnx/``; see :class:`Watermark`."""
+
+    outputs: ClassVar[tuple[str, ...]] = ("paddle", "mark.json")
+    tools: ClassVar[tuple[str, ...]] = ("numpy",)
+
+
 def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
     """The matrices of a model that marks go into, dequantized, by ``GRAPH/NAME``.
 
     Args:
-        folder: with one ``.onnx`` file a graph, in any precision that asrpack writes.
+        folder: graphs in ONNX or for Paddle Inference, in any precision that asrpack writes. A
+            matrix has the same name in both.
     """
-    from asrpack.graph.files import load_graph
-    from asrpack.graph.weights import weight_matrices
+    from asrpack.graph.weight_files import graph_weights
 
     return {
-        _identity(path, matrix): matrix.values()
-        for path in sorted(folder.glob("*.onnx"))
-        for matrix in weight_matrices(load_graph(path), path.name)
+        _identity(graph, matrix): matrix.values()
+        for graph in graph_weights(folder)
+        for matrix in graph.matrices
         if _is_markable(matrix.values())
     }
 
@@ -143,26 +151,25 @@ class _Tally:
         return math.sqrt(self.changed / self.total) if self.total else 0.0
 
 
-def _identity(path: Path, matrix: WeightMatrix | BlockMatrix) -> str:
-    return f"{path.stem}/{matrix.name}"
+def _identity(graph: GraphWeights, matrix: Matrix) -> str:
+    return f"{graph.path.stem}/{matrix.name}"
 
 
 def _mark_graph(
-    original: Any, model: Any, path: Path, key: bytes, params: WatermarkParams, tally: _Tally
+    original: GraphWeights, graph: GraphWeights, key: bytes, params: WatermarkParams, tally: _Tally
 ) -> None:
     import numpy as np
 
-    from asrpack.graph.weights import weight_matrices
     from asrpack.protect.watermark import dither, mark_codes, mark_floats
 
-    originals = {matrix.name: matrix for matrix in weight_matrices(original, path.name)}
-    for matrix in weight_matrices(model, path.name):
+    originals = {matrix.name: matrix for matrix in original.matrices}
+    for matrix in graph.matrices:
         before = matrix.values()
         if not _is_markable(before):
             continue
-        name = _identity(path, matrix)
+        name = _identity(graph, matrix)
         source = originals.get(matrix.name)
-        if source is None and matrix.name in original.graph.initializers:
+        if source is None and matrix.name in original.constants:
             continue  # a convolution's kernel, which only int8 turns into a matrix
         if source is None or source.values().shape != before.shape:
             raise _unrelated(name)

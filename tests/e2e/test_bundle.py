@@ -38,7 +38,7 @@ def environment_with(folder: Path, packages: list[tuple[str, str]]) -> Path:
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With what a bundle's requirements.txt lists."""
-    return environment_with(tmp_path_factory.mktemp("bare"), runtime_packages())
+    return environment_with(tmp_path_factory.mktemp("bare"), runtime_packages("onnxruntime"))
 
 
 def call(python: Path, bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

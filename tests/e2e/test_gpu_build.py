@@ -16,7 +16,7 @@ from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.opening import open_sealed
 from asrpack.bundle.provider import TensorrtOptions
 from asrpack.report.packages import ONNX_RUNTIME_GPU
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 from tests.e2e.conftest import RECIPE, Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gpu")]

@@ -72,7 +72,7 @@ def make_bundle(folder: Path) -> SealedBundle:
         recipients=((folder / "customer.pub").read_text(), (folder / "old.pub").read_text()),
         signer=(folder / "vendor.pub").read_text(),
     )
-    Encrypt().run(params, {"onnx": onnx, "description": work / "model.json"}, out, Context())
+    Encrypt().run(params, {"graphs": onnx, "description": work / "model.json"}, out, Context())
     (tree / "README.md").write_text("A bundle.\n")
     (tree / ".dockerignore").write_text("*.log\n")
     (tree / "runtime" / "asrpack" / "__init__.py").write_text("# runs a model\n")

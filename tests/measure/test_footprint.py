@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak is Lin
 def job(tmp_path: Path) -> Job:
     (tmp_path / "onnx").mkdir()
     for name, graph in tiny.graphs().items():
-        (tmp_path / "onnx" / f"{name}.onnx").write_bytes(graph)
+        (tmp_path / "onnx" / name).write_bytes(graph)
     (tmp_path / "model.json").write_text(tiny.describe().to_json())
     noise = np.random.default_rng(0).normal(0, 3000, 16000).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", noise, 16000)

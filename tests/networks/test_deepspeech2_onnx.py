@@ -110,7 +110,7 @@ def test_chunks_in_onnx_runtime_give_what_the_whole_gives(
 @pytest.mark.parametrize("name", ["lstm forward", "gru forward"])
 def test_the_runtime_streams_it(name: str, optimized: Callable[[str], Path]) -> None:
     """Nothing of a state grows, and no chunk is seen: a stream says what the recording says."""
-    graphs = {"encoder": (optimized(name) / "encoder.onnx").read_bytes()}
+    graphs = {"encoder.onnx": (optimized(name) / "encoder.onnx").read_bytes()}
     recognizer = Recognizer(description(VARIANTS[name]), graphs, threads=1)
     noise = np.random.default_rng(3).normal(0, 3000, 33_333).astype(np.float32)
     for method in ("ctc_greedy_search", "ctc_prefix_beam_search"):

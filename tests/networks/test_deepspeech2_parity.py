@@ -159,7 +159,7 @@ def test_texts_of_recordings(
     )
     about, parameters = read(model, streaming=direction == "forward")
     folder = optimize(about, parameters, tmp_path)
-    ours = Recognizer(about, {"encoder": (folder / "encoder.onnx").read_bytes()}, threads=1)
+    ours = Recognizer(about, {"encoder.onnx": (folder / "encoder.onnx").read_bytes()}, threads=1)
     theirs = open_paddlespeech(model, find_checkpoint(model, None))
     texts = []
     for path in sorted((quickstart / "data").rglob("*.flac"))[:6]:

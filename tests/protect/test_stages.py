@@ -46,7 +46,7 @@ def model(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "onnx" / "encoder.onnx").write_bytes(b"encoder" * 1000)
     (tmp_path / "model.json").write_bytes(b"{}")
     (tmp_path / "out").mkdir()
-    return {"onnx": tmp_path / "onnx", "description": tmp_path / "model.json"}
+    return {"graphs": tmp_path / "onnx", "description": tmp_path / "model.json"}
 
 
 def test_a_model_without_decoder(

@@ -101,6 +101,7 @@ SCHEMA_FAULTS = (
     edit(
         "quantize_without_int8", ("precision: int8", "precision: fp16, quantize: {exclude: [ctc]}")
     ),
+    edit("auto_on_paddle", ("onnxruntime, precision: int8", "paddle_inference, precision: auto")),
     edit("search_without_auto", ("precision: int8", "precision: int8, search: {seconds: 60}")),
     edit("auto_unbounded", ("precision: int8", "precision: auto")),
     edit(

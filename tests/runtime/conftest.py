@@ -60,11 +60,21 @@ def streaming_sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     return seal(folder, tiny.describe_streaming(), tiny.streaming_graphs())
 
 
+@pytest.fixture(scope="session")
+def paddle_sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """A bundle of the tiny model for Paddle Inference. Do not change it."""
+    from tests.runtime import tiny_paddle
+
+    folder = tmp_path_factory.mktemp("sealed-paddle")
+    return seal(folder, tiny.describe(), tiny_paddle.graphs(), target="paddle_inference")
+
+
 def seal(
     folder: Path,
     description: ModelDescription,
-    graphs: Mapping[str, bytes],
+    files: Mapping[str, bytes],
     others: Mapping[str, bytes] | None = None,
+    target: str = "onnxruntime",
 ) -> Sealed:
     """Encrypts and signs a model, and other files of it, with the whole runtime around it."""
     bundle, keys = folder / "bundle", folder
@@ -74,14 +84,14 @@ def seal(
     write_key_pair(generate("recipient"), keys / "other.pem")
     package = Path(asrpack.__file__).parent
     for source in shipped_code():
-        target = bundle / "runtime" / "asrpack" / source.relative_to(package)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shipped = bundle / "runtime" / "asrpack" / source.relative_to(package)
+        shipped.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, shipped)
     (bundle / "model").mkdir()
     public = read_key((keys / "acme.pub").read_bytes(), "acme.pub")
     encrypt_files(
         {
-            **{f"{name}.onnx": graph for name, graph in graphs.items()},
+            **files,
             "model.json": description.to_json().encode(),
             **(others or {}),
         },
@@ -97,7 +107,7 @@ def seal(
         build="cpu",
         asrpack=asrpack.__version__,
         created="2026-01-31T12:00:00Z",
-        target="onnxruntime",
+        target=target,
         precision="fp32",
         model=ModelSummary("tiny", 16000, tiny.SIZE, "attention_rescoring"),
         files={f"model/{item.path}.enc": "model" for item in header.files},
@@ -195,7 +205,7 @@ def load(description: ModelDescription, graphs: Path) -> Recognizer:
     """On one thread."""
     return Recognizer(
         description,
-        {name: (graphs / f"{name}.onnx").read_bytes() for name in description.graphs},
+        {path.name: path.read_bytes() for path in graphs.iterdir()},
         threads=1,
     )
 

@@ -10,9 +10,9 @@ import pytest
 from asrpack.bundle.model import DecodeDefaults
 from asrpack.runtime.decoder import Decoder
 from asrpack.runtime.decoding import attention_search
+from asrpack.runtime.engines import Graph, open_graph
 from asrpack.runtime.recognizer import Recognizer
-from asrpack.runtime.session import open_session
-from tests.runtime import tiny
+from tests.runtime import tiny, tiny_paddle
 from tests.runtime.test_recognizer import NOISE
 
 OUT = np.random.default_rng(4).normal(size=(7, tiny.BINS)).astype(np.float32)
@@ -20,17 +20,15 @@ HYPS = np.array([[5, 2, 3, 4, 2], [5, 3, 3, 2, 0], [5, 4, 2, 2, 1]], np.int64)
 
 
 class Counting:
-    """A session, and how many positions of the hypotheses it was asked about at each call."""
+    """A graph, and how many positions of the hypotheses it was asked about at each call."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, target: str, files: dict[str, bytes]) -> None:
+        self._graph: Graph = open_graph(target, "decoder", files, 1)
+        self.inputs, self.outputs = self._graph.inputs, self._graph.outputs
         self.positions: list[int] = []
 
-    def get_inputs(self) -> Any:
-        return self._session.get_inputs()
-
     def run(self, names: Any, feed: dict[str, Any]) -> Any:
-        outputs = self._session.run(names, feed)
+        outputs = self._graph.run(names, feed)
         self.positions.append(outputs[0].shape[1])
         return outputs
 
@@ -48,27 +46,29 @@ def lengths(hyps: np.ndarray) -> np.ndarray:
     return np.full(len(hyps), hyps.shape[1], np.int64)
 
 
-def test_a_cache_saves_what_was_worked_out() -> None:
-    session = Counting(open_session(tiny.cached_decoder(), "decoder.onnx", 1))
-    decoder = Decoder(session)
+@pytest.mark.parametrize("target", ["onnxruntime", "paddle_inference"])
+def test_a_cache_saves_what_was_worked_out(target: str) -> None:
+    files = {"decoder.onnx": tiny.cached_decoder()}
+    graph = Counting(target, files if target == "onnxruntime" else tiny_paddle.cached_decoder())
+    decoder = Decoder(graph)
     whole = decoder.whole(OUT, HYPS, lengths(HYPS))
     assert whole.shape == (3, 5, tiny.SIZE)
     np.testing.assert_allclose(steps(decoder, OUT, HYPS), whole, atol=1e-6)
-    assert session.positions == [5, 1, 1, 1, 1, 1]
+    assert graph.positions == [5, 1, 1, 1, 1, 1]
 
 
 def test_without_a_cache_all_is_worked_out_again() -> None:
-    session = Counting(open_session(tiny.decoder(), "decoder.onnx", 1))
-    decoder = Decoder(session)
+    graph = Counting("onnxruntime", {"decoder.onnx": tiny.decoder()})
+    decoder = Decoder(graph)
     whole = decoder.whole(OUT, HYPS, lengths(HYPS))
     np.testing.assert_array_equal(steps(decoder, OUT, HYPS), whole)
-    assert session.positions == [5, 1, 2, 3, 4, 5]
+    assert graph.positions == [5, 1, 2, 3, 4, 5]
 
 
 def test_attention_decoding_goes_by_the_cache() -> None:
     """With one beam, where no cache can come to another beam than its own."""
     about = tiny.describe(decode=DecodeDefaults("attention", beam_size=1))
-    graphs = tiny.graphs() | {"decoder": tiny.cached_decoder()}
+    graphs = tiny.graphs() | {"decoder.onnx": tiny.cached_decoder()}
     recognizer = Recognizer(about, graphs, threads=1)
     encoded = recognizer.encode(recognizer.features(NOISE[:6000]))
     assert encoded.encoder_out is not None

@@ -137,7 +137,7 @@ def test_phrases_of_words_and_pieces(
 def test_a_hotword_changes_the_text(tmp_path: Path, method: str) -> None:
     """On an encoder that is not sure, with a beam that looks at all units."""
     about = tiny.describe(decode=DecodeDefaults(beam_size=tiny.SIZE))
-    graphs = tiny.graphs() | {"encoder": tiny.encoder(scale=0.03)}
+    graphs = tiny.graphs() | {"encoder.onnx": tiny.encoder(scale=0.03)}
     recognizer = Recognizer(about, graphs, threads=1)
     encoded = recognizer.encode(recognizer.features(NOISE))
     plain = recognizer.decode(encoded, method).text

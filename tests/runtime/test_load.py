@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from asrpack.bundle.metadata import BundleMetadata
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import IntegrityError, KeyFileError, ToolchainError, UsageError
 from asrpack.runtime import keyring, load
+from asrpack.runtime.engines import paddle_inference
 from asrpack.runtime.load import open_bundle
 from tests.runtime import tiny
 from tests.runtime.conftest import Sealed
@@ -37,6 +40,41 @@ def test_opens_and_transcribes(sealed_once: Sealed) -> None:
     assert opened.description == tiny.describe()
     assert opened.metadata.name == "tiny"
     assert opened.recognizer.transcribe(NOISE).text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
+def test_a_paddle_bundle_is_loaded_from_memory(
+    sealed_once: Sealed, paddle_sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same text as on ONNX Runtime; all that has a name is a link to a file in memory."""
+    folder, seen = paddle_inference._folder, []
+
+    @contextmanager
+    def watched() -> Iterator[str]:
+        with folder() as place:
+            yield place
+            seen.extend(str(item.readlink()) for item in Path(place).iterdir())
+
+    monkeypatch.setattr(paddle_inference, "_folder", watched)
+    texts = [
+        open_bundle(sealed.path, identity(sealed.identity), [sealed.trust], threads=1)
+        .recognizer.transcribe(NOISE)
+        .text
+        for sealed in (sealed_once, paddle_sealed)
+    ]
+    assert texts[0] == texts[1] != ""
+    assert len(seen) == 2 and all(link.startswith("/proc/self/fd/") for link in seen)
+    opened = [item.readlink() for item in Path("/proc/self/fd").iterdir() if item.exists()]
+    assert not [link for link in opened if "memfd:graph" in str(link)]
+
+
+def test_an_engine_that_is_not_installed(
+    paddle_sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, paddle_inference.__name__, None)
+    with pytest.raises(ToolchainError, match="engine paddle_inference cannot be") as caught:
+        open_bundle(paddle_sealed.path, identity(paddle_sealed.identity))
+    assert (caught.value.code, caught.value.place) == ("engine-missing", "encoder.json")
 
 
 def test_opens_without_a_pinned_key(sealed_once: Sealed) -> None:

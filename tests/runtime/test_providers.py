@@ -12,10 +12,10 @@ import pytest
 from asrpack.bundle.provider import CudaOptions, ProviderSpec, ShapeRange, TensorrtOptions
 from asrpack.errors import ToolchainError
 from asrpack.runtime.engine_cache import EngineCache, library_path
+from asrpack.runtime.engines.onnxruntime import open_session
 from asrpack.runtime.provider_probe import choose, provider_fault
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.recognizer import Recognizer
-from asrpack.runtime.session import open_session
 from tests.runtime import tiny
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,14 +10,24 @@ import pytest
 from asrpack.bundle.model import DecodeDefaults
 from asrpack.errors import InputError, ToolchainError, UsageError
 from asrpack.runtime.recognizer import Recognizer
-from tests.runtime import tiny
+from tests.runtime import tiny, tiny_paddle
 
 NOISE = np.random.default_rng(0).normal(0, 3000, 32000).astype(np.float32)
 
 
+@pytest.fixture(scope="module", params=["onnxruntime", "paddle_inference"])
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer(tiny.describe(), tiny.graphs(), threads=1)
+def files(target: str) -> dict[str, bytes]:
+    return tiny.graphs() if target == "onnxruntime" else tiny_paddle.graphs()
+
+
+@pytest.fixture(scope="module")
+def recognizer(target: str, files: dict[str, bytes]) -> Recognizer:
+    return Recognizer(tiny.describe(), files, target=target, threads=1)
 
 
 @pytest.mark.parametrize("method", tiny.METHODS)
@@ -34,9 +44,11 @@ def test_transcribes_by_every_method(recognizer: Recognizer, method: str) -> Non
     assert recognizer.transcribe(NOISE, method) == found
 
 
-def test_the_default_is_the_models(recognizer: Recognizer) -> None:
+def test_the_default_is_the_models(
+    recognizer: Recognizer, target: str, files: dict[str, bytes]
+) -> None:
     greedy = tiny.describe(decode=DecodeDefaults(method="ctc_greedy_search"))
-    other = Recognizer(greedy, tiny.graphs(), threads=1)
+    other = Recognizer(greedy, files, target=target, threads=1)
     assert other.transcribe(NOISE) == recognizer.transcribe(NOISE, "ctc_greedy_search")
     assert recognizer.transcribe(NOISE) == recognizer.transcribe(NOISE, "attention_rescoring")
 
@@ -72,32 +84,42 @@ def test_unknown_method(recognizer: Recognizer, method: str) -> None:
 
 def test_model_without_a_decoder() -> None:
     about = tiny.describe(graphs=("encoder",), decode=DecodeDefaults(method="ctc_greedy_search"))
-    recognizer = Recognizer(about, {"encoder": tiny.encoder()}, threads=1)
+    recognizer = Recognizer(about, {"encoder.onnx": tiny.encoder()}, threads=1)
     assert recognizer.transcribe(NOISE).text
     assert "attention_rescoring" not in recognizer.description.methods
     with pytest.raises(UsageError, match="attention_rescoring"):
         recognizer.transcribe(NOISE, "attention_rescoring")
 
 
-@pytest.mark.parametrize("data", [b"", b"no graph", tiny.encoder()[:200]])
-def test_a_graph_that_cannot_be_loaded(data: bytes) -> None:
-    with pytest.raises(
-        ToolchainError, match=r"encoder\.onnx: onnxruntime .* cannot load"
-    ) as caught:
-        Recognizer(tiny.describe(), tiny.graphs() | {"encoder": data}, threads=1)
-    assert caught.value.code == "onnxruntime-load"
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"no graph", lambda data: data[:20]])
+def test_a_graph_that_cannot_be_loaded(target: str, files: dict[str, bytes], damage) -> None:
+    code = {"onnxruntime": "onnxruntime-load", "paddle_inference": "paddle-load"}[target]
+    for name in filter(lambda name: name.startswith("encoder"), files):
+        with pytest.raises(ToolchainError, match=r"encoder\.\w+: \w+ .* cannot load") as caught:
+            Recognizer(
+                tiny.describe(), files | {name: damage(files[name])}, target=target, threads=1
+            )
+        assert caught.value.code == code
 
 
-def test_a_graph_of_another_interface() -> None:
-    with pytest.raises(ToolchainError, match=r"encoder\.onnx: .*encoder_out") as caught:
-        Recognizer(tiny.describe(), tiny.graphs() | {"encoder": tiny.decoder()}, threads=1)
+def test_a_graph_of_another_interface(target: str, files: dict[str, bytes]) -> None:
+    wrong = {
+        name.replace("decoder", "encoder"): data
+        for name, data in files.items()
+        if name.startswith("decoder")
+    }
+    with pytest.raises(ToolchainError, match=r"encoder\.\w+: .*encoder_out") as caught:
+        Recognizer(tiny.describe(), files | wrong, target=target, threads=1)
     assert caught.value.code == "graph-interface"
 
 
-def test_overflow_is_an_error_and_not_a_text() -> None:
-    recognizer = Recognizer(
-        tiny.describe(), tiny.graphs() | {"encoder": tiny.encoder(scale=np.inf)}, threads=1
+def test_overflow_is_an_error_and_not_a_text(target: str, files: dict[str, bytes]) -> None:
+    overflowing = (
+        {"encoder.onnx": tiny.encoder(scale=np.inf)}
+        if target == "onnxruntime"
+        else tiny_paddle.encoder(scale=np.inf)
     )
+    recognizer = Recognizer(tiny.describe(), files | overflowing, target=target, threads=1)
     with pytest.raises(ToolchainError, match="not a number"):
         recognizer.transcribe(NOISE, "ctc_greedy_search")
 

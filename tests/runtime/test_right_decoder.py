@@ -33,7 +33,7 @@ def describe(reverse_weight: float) -> ModelDescription:
 
 
 def load(reverse_weight: float) -> Recognizer:
-    graphs = tiny.graphs() | {"right_decoder": tiny.decoder(seed=9)}
+    graphs = tiny.graphs() | {"right_decoder.onnx": tiny.decoder(seed=9)}
     return Recognizer(describe(reverse_weight), graphs, threads=1)
 
 
@@ -101,14 +101,14 @@ def test_other_methods_never_run_it(
 
 def test_one_that_cannot_be_loaded() -> None:
     with pytest.raises(ToolchainError, match=r"right_decoder\.onnx"):
-        Recognizer(describe(0.3), tiny.graphs() | {"right_decoder": b"none"}, threads=1)
+        Recognizer(describe(0.3), tiny.graphs() | {"right_decoder.onnx": b"none"}, threads=1)
 
 
 def test_streams_rescore_with_it() -> None:
     scores = []
     for reverse_weight in (0.0, 0.3):
         about = replace(describe(reverse_weight), streaming=tiny.describe_streaming().streaming)
-        graphs = tiny.streaming_graphs() | {"right_decoder": tiny.decoder(seed=9)}
+        graphs = tiny.streaming_graphs() | {"right_decoder.onnx": tiny.decoder(seed=9)}
         stream = StreamingRecognizer(Recognizer(about, graphs, threads=1)).stream()
         stream.accept(NOISE[:8000])
         scores.append(stream.finish().score)

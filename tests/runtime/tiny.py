@@ -39,7 +39,7 @@ def describe_streaming(**changes: object) -> ModelDescription:
 
 def streaming_graphs() -> dict[str, bytes]:
     """Of :func:`describe_streaming`'s model."""
-    return {"encoder": streaming_encoder(), "decoder": decoder()}
+    return {"encoder.onnx": streaming_encoder(), "decoder.onnx": decoder()}
 
 
 METHODS = describe().methods
@@ -47,7 +47,7 @@ METHODS = describe().methods
 
 def graphs() -> dict[str, bytes]:
     """Of :func:`describe`'s model."""
-    return {"encoder": encoder(), "decoder": decoder()}
+    return {"encoder.onnx": encoder(), "decoder.onnx": decoder()}
 
 
 def encoder(scale: float = 1.0) -> bytes:

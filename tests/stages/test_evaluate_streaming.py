@@ -24,7 +24,7 @@ def evaluate(description: ModelDescription, graphs: dict[str, bytes], folder: Pa
     pytest.importorskip("jiwer")
     for name, graph in graphs.items():
         (folder / "onnx").mkdir(exist_ok=True)
-        (folder / "onnx" / f"{name}.onnx").write_bytes(graph)
+        (folder / "onnx" / name).write_bytes(graph)
     (folder / "model.json").write_text(description.to_json())
     rows = []
     for index in range(3):

@@ -13,6 +13,7 @@ from asrpack.bundle.model import NGRAM_FILE, DecodeDefaults, ModelDescription, N
 from asrpack.protect.keys import generate
 from asrpack.report.packages import RUNTIME, runtime_packages
 from asrpack.report.templates import templates_folder
+from asrpack.runtime.engines import graph_files
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.render import PACKAGE, Render, shipped_code
 from asrpack.stages.stage import Context
@@ -37,20 +38,26 @@ EVALUATION = {
 }
 
 
-def rendered(folder: Path, description: ModelDescription, language_model: Path | None) -> Path:
+def rendered(
+    folder: Path,
+    description: ModelDescription,
+    language_model: Path | None,
+    target: str = "onnxruntime",
+) -> Path:
     """The tree around a tiny model."""
-    (folder / "onnx").mkdir(parents=True)
+    (folder / "graphs").mkdir(parents=True)
     for name, graph in tiny.graphs().items():
-        (folder / f"onnx/{name}.onnx").write_bytes(graph)
+        for file in graph_files(target, [name.removesuffix(".onnx")]):
+            (folder / "graphs" / file).write_bytes(graph)
     (folder / "model.json").write_text(description.to_json(), encoding="utf-8")
     (folder / "evaluation.json").write_text(json.dumps(EVALUATION), encoding="utf-8")
     (folder / "test.jsonl").write_text("{}\n", encoding="utf-8")
     signer, recipient = generate("signing"), generate("recipient")
     inputs = {
-        "onnx": folder / "onnx",
+        "graphs": folder / "graphs",
         "description": folder / "model.json",
         "evaluation": folder / "evaluation.json",
-        "source": folder / "onnx",
+        "source": folder / "graphs",
         "manifest": folder / "test.jsonl",
         "templates": templates_folder("bundle"),
     }
@@ -64,7 +71,7 @@ def rendered(folder: Path, description: ModelDescription, language_model: Path |
     stage.run(stage.Params.model_validate(keys), inputs, folder, Context())
     names = {"name": "tiny", "version": "1.0", "build": "cpu"}
     render = Render()
-    params = render.Params.model_validate({**names, "target": "onnxruntime", "precision": "fp32"})
+    params = render.Params.model_validate({**names, "target": target, "precision": "fp32"})
     render.run(params, {**inputs, "model": folder / "model"}, folder, Context())
     return folder / "tree"
 
@@ -80,6 +87,12 @@ def with_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return rendered(tmp_path_factory.mktemp("ngram"), about, MODEL)
 
 
+@pytest.fixture(scope="module")
+def for_paddle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("paddle")
+    return rendered(folder, tiny.describe(), None, "paddle_inference")
+
+
 def required(tree: Path) -> set[str]:
     lines = (tree / "requirements.txt").read_text(encoding="utf-8").split()
     assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+", line) for line in lines)
@@ -93,7 +106,8 @@ def roles(tree: Path) -> dict[str, str]:
 
 def test_packages_with_and_without_a_language_model() -> None:
     pytest.importorskip("flashlight.lib.text")
-    plain, more = dict(runtime_packages()), dict(runtime_packages(ngram=True))
+    plain = dict(runtime_packages("onnxruntime"))
+    more = dict(runtime_packages("onnxruntime", ngram=True))
     assert set(RUNTIME) <= set(plain) and plain.items() <= more.items()
     assert "flashlight-text" in more and "flashlight-text" not in plain
 
@@ -125,6 +139,24 @@ def test_what_reads_it_is_required_only_where_it_is(plain: Path, with_model: Pat
     assert required(with_model) - required(plain) == {"flashlight-text"}
     documents = [(tree / "sbom.cdx.json").read_text() for tree in (plain, with_model)]
     assert ["flashlight-text" in text for text in documents] == [False, True]
+
+
+def test_a_bundle_requires_its_own_engine_only(plain: Path, for_paddle: Path) -> None:
+    pytest.importorskip("paddle")
+    assert "onnxruntime" in required(plain) - required(for_paddle)
+    assert {"paddlepaddle", "setuptools"} <= required(for_paddle) - required(plain)
+    images = [(tree / "Dockerfile").read_text() for tree in (plain, for_paddle)]
+    assert ["import numpy, onnxruntime," in text for text in images] == [True, False]
+    assert ["import numpy, paddle.inference," in text for text in images] == [False, True]
+    assert roles(for_paddle) == {
+        "model/encoder.json.enc": "encoder",
+        "model/encoder.pdiparams.enc": "encoder",
+        "model/decoder.json.enc": "decoder",
+        "model/decoder.pdiparams.enc": "decoder",
+        "model/model.json.enc": "description",
+    }
+    metadata = json.loads((for_paddle / "asrpack.json").read_bytes())
+    assert metadata["target"] == "paddle_inference"
 
 
 def test_what_was_said_in_the_test_set_does_not_ship(plain: Path) -> None:

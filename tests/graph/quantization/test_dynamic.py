@@ -8,7 +8,7 @@ from onnx import helper
 from asrpack.graph.quantization.dynamic import to_int8
 from asrpack.graph.quantization.half import to_fp16, whole_number_nodes
 from asrpack.graph.quantization.layers import matching, output_layers
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 from tests.graph.small import graph, initializers, operators, run
 
 node = helper.make_node

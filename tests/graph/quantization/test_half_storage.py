@@ -6,7 +6,7 @@ from onnx import helper
 
 from asrpack.graph.quantization.dynamic import to_int8
 from asrpack.graph.quantization.half_storage import fits_half, store_half
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 from tests.graph.small import graph, initializers, operators, run
 
 node = helper.make_node

@@ -8,7 +8,7 @@ from onnx import helper
 
 from asrpack.graph.quantization.weight_only import to_blocks
 from asrpack.graph.weights import weight_matrices
-from asrpack.runtime.session import open_session
+from asrpack.runtime.engines.onnxruntime import open_session
 from tests.graph.small import graph, initializers, operators, run
 
 node = helper.make_node

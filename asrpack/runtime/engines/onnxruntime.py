@@ -1,29 +1,43 @@
-"""ONNX Runtime sessions from bytes in memory. The only place that imports onnxruntime here."""
+"""Graphs on ONNX Runtime, from bytes in memory. The only place that imports onnxruntime here."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 # onnxruntime 1.30 and later report usage over the network unless told not to before the import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+import numpy as np
 import onnxruntime as onnxruntime
+from numpy.typing import NDArray
 
 from asrpack.bundle.provider import CPU
 from asrpack.errors import ToolchainError
 from asrpack.runtime.cpu import cpu_flags, has_vnni
 from asrpack.runtime.providers import Chain, Provider
+from asrpack.runtime.threads import default_threads
+
+
+class OnnxGraph:
+    """A :class:`asrpack.runtime.engines.Graph` around a session."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self.inputs: Mapping[str, tuple[Any, ...]] = {
+            item.name: tuple(item.shape) for item in session.get_inputs()
+        }
+        self.outputs = tuple(item.name for item in session.get_outputs())
+
+    def run(self, outputs: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The outputs asked for, in that order."""
+        return [np.asarray(value) for value in self._session.run(outputs, feed)]
 
 
 def open_session(
-    model: bytes,
-    name: str,
-    threads: int = 0,
-    *,
-    outputs: Sequence[str] = (),
-    provider: Provider | None = None,
+    model: bytes, name: str, threads: int = 0, provider: Provider | None = None
 ) -> onnxruntime.InferenceSession:
     """Loads a graph. Nothing is written to disk but what the provider's cache keeps.
 
@@ -31,12 +45,10 @@ def open_session(
         model: the serialized ONNX graph.
         name: what messages call it, e.g. ``encoder.onnx``.
         threads: for one operator; 0 for :func:`default_threads`.
-        outputs: names that the graph must give.
         provider: what runs it; None for the CPU.
 
     Raises:
-        ToolchainError: this onnxruntime cannot load it, an output is missing, or ONNX Runtime took
-            another provider.
+        ToolchainError: this onnxruntime cannot load it, or took another provider.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
@@ -63,44 +75,9 @@ def open_session(
         ) from error
     if provider is not None:
         provider.check(session, name)
-    given = [output.name for output in session.get_outputs()]
-    if missing := [output for output in outputs if output not in given]:
-        raise ToolchainError(
-            f"the graph gives {', '.join(given)}, but not {', '.join(missing)}",
-            code="graph-interface",
-            place=name,
-            remedy="build the bundle again with this version of asrpack",
-        )
     return session
 
 
 def first_line(error: Exception) -> str:
     """The cause in ONNX Runtime's words, without what follows it."""
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def default_threads() -> int:
-    """Physical cores that this process may use, and no more than its container is granted."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    if allowed is None:
-        return os.cpu_count() or 1
-    cores = {_siblings(cpu) for cpu in allowed}
-    return max(1, min(len(cores), _cgroup_quota()))
-
-
-def _siblings(cpu: int) -> str:
-    """The hardware threads of a CPU's core, as Linux lists them."""
-    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-    try:
-        return path.read_text()
-    except OSError:
-        return str(cpu)
-
-
-def _cgroup_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """CPUs that a container's limit comes to, rounded up; many where there is no limit."""
-    try:
-        quota, period = path.read_text().split()
-        return -(-int(quota) // int(period))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return 1 << 16

@@ -1,0 +1,1 @@
+"""Graphs in Paddle's new format (PIR): programs and their parameters, read and written here."""

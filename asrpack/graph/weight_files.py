@@ -1,0 +1,82 @@
+"""The weight matrices of a folder's graphs, ONNX or Paddle, to read and to write again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from asrpack.graph.files import load_graph, save_graph
+from asrpack.graph.pir.program import Program
+from asrpack.graph.pir.weights import weight_matrices as program_matrices
+from asrpack.graph.weights import weight_matrices
+
+
+class Matrix(Protocol):
+    """One matrix, ``(in, out)``; see :class:`asrpack.graph.weights.WeightMatrix`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def steps(self) -> NDArray[np.float32] | None: ...
+
+    @property
+    def zeros(self) -> NDArray[np.float32]: ...
+
+    @property
+    def limits(self) -> tuple[int, int]: ...
+
+    def codes(self) -> NDArray[np.int8]: ...
+
+    def values(self) -> NDArray[np.float32]: ...
+
+    def store(self, array: NDArray[np.generic]) -> None: ...
+
+
+@dataclass(frozen=True)
+class GraphWeights:
+    """What a graph multiplies by.
+
+    Attributes:
+        path: the file that holds it; its stem is the graph's name.
+        matrices: in the graph's order. What is stored there is written by ``save``.
+        constants: names of all that is stored, matrix or not.
+        save: writes the graph's files into a folder.
+    """
+
+    path: Path
+    matrices: Sequence[Matrix]
+    constants: Collection[str]
+    save: Callable[[Path], None]
+
+
+def graph_weights(folder: Path) -> Iterator[GraphWeights]:
+    """Of each graph, in the order of their names.
+
+    Raises:
+        InputError: a graph cannot be read.
+    """
+    for path in sorted(folder.glob("*.onnx")):
+        model = load_graph(path)
+        save = partial(_save_onnx, model, path.name)
+        matrices = weight_matrices(model, path.name)
+        yield GraphWeights(path, matrices, model.graph.initializers, save)
+    for path in sorted(folder.glob("*.pdiparams")):
+        program = Program.load(path.with_suffix(""))
+        save = partial(_save_program, program, path.stem)
+        yield GraphWeights(path, program_matrices(program), program.parameters, save)
+
+
+def _save_onnx(model: ir.Model, name: str, folder: Path) -> None:
+    save_graph(model, folder / name)
+
+
+def _save_program(program: Program, name: str, folder: Path) -> None:
+    program.save(folder / name)
