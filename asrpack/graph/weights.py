@@ -2,7 +2,8 @@
 
 A matrix goes by the name of its initializer in the optimized fp32 graph. Quantized, it is
 three initializers: ``NAME_quantized`` (int8 codes, zero points all 0), ``NAME_scale`` (one per
-output channel) and ``NAME_zero_point``, as onnxruntime.quantization names them.
+output channel) and ``NAME_zero_point``, as onnxruntime.quantization names them. MatMulInteger
+multiplies by them, or MatMul by what DequantizeLinear makes of them.
 """
 
 from __future__ import annotations
@@ -69,24 +70,32 @@ def weight_matrices(model: ir.Model, place: str) -> list[WeightMatrix]:
     for node in model.graph:
         if node.op_type not in ("MatMul", "MatMulInteger"):
             continue
-        stored = node.inputs[1]
+        stored, zero_point = node.inputs[1], None
+        codes = node.op_type == "MatMulInteger"
+        maker = None if stored is None else stored.producer()
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            stored, zero_point, codes = maker.inputs[0], maker.inputs[2], True
+        elif codes:
+            zero_point = node.inputs[3] if len(node.inputs) > 3 else None
         matrix = constant(stored)
         if stored is None or stored.name is None or matrix is None or matrix.ndim != 2:
             continue
         if stored.name in found:
             continue
-        if node.op_type == "MatMul":
-            found[stored.name] = WeightMatrix(stored.name, stored, None)
+        if codes:
+            found[stored.name] = _quantized(model, stored, zero_point, place)
         else:
-            found[stored.name] = _quantized(model, node, stored, place)
+            found[stored.name] = WeightMatrix(stored.name, stored, None)
     return list(found.values())
 
 
-def _quantized(model: ir.Model, node: ir.Node, stored: ir.Value, place: str) -> WeightMatrix:
+def _quantized(
+    model: ir.Model, stored: ir.Value, zero_point: ir.Value | None, place: str
+) -> WeightMatrix:
     name = str(stored.name).removesuffix(QUANTIZED)
     scale = model.graph.initializers.get(f"{name}_scale")
-    zero_point = constant(node.inputs[3]) if len(node.inputs) > 3 else np.zeros(1)
-    symmetric = zero_point is not None and not np.any(zero_point)
+    zeros = np.zeros(1) if zero_point is None else constant(zero_point)
+    symmetric = zeros is not None and not np.any(zeros)
     if scale is None or not symmetric or _array(stored).dtype != np.int8:
         raise InputError(
             f"the int8 matrix {stored.name} is not one that asrpack's quantizer wrote",

@@ -14,6 +14,7 @@ from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
 from asrpack.frontends.recognised import Recognised
 from asrpack.frontends.sources import look
+from asrpack.pipeline.check_quantize import quantization_faults
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance, overlap, read_manifest
 from asrpack.recipe.model_source import Model, PaddleSpeechModel
@@ -45,6 +46,7 @@ def check_recipe(loaded: LoadedRecipe, *, weights: bool = False) -> Checked:
     test = _manifest(loaded, ("data", "test", "manifest"), errors)
     calibration = _manifest(loaded, ("data", "calibration", "manifest"), errors)
     errors += _overlap(loaded, calibration, test)
+    errors += quantization_faults(loaded)
     errors += _language_model(loaded)
     errors += _protection(loaded)
     if errors or model is None:

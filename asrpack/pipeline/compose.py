@@ -8,6 +8,7 @@ from dataclasses import replace
 from asrpack.bundle.keys import public_pem, recipient_public, signing_private
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
+from asrpack.pipeline.compose_quantize import CONFIGURED, OPTIMIZED, quantization
 from asrpack.pipeline.compose_source import model_source, node, to_onnx
 from asrpack.pipeline.node import Node, Output, Source
 from asrpack.recipe.load import LoadedRecipe
@@ -17,7 +18,6 @@ from asrpack.recipe.schema import ManifestSource, Recipe
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
 from asrpack.stages.gate import Gate
-from asrpack.stages.quantize import Quantize
 from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code, templates_folder
 from asrpack.stages.seal import Seal
@@ -36,37 +36,31 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     recipe = loaded.recipe
     test = _manifest(recipe.data.test, checked.test)
     calibration = recipe.data.calibration
-    probe_set = _manifest(calibration, checked.calibration) if calibration else test
-    nodes = to_onnx(recipe, checked.model, probe_set)
+    fitted = None if calibration is None else _manifest(calibration, checked.calibration)
+    nodes = to_onnx(recipe, checked.model, fitted or test)
     candidate = Output("quantize", "onnx")
-    nodes.append(_quantize(recipe, build))
+    quantized = quantization(recipe, build, nodes, fitted)
+    nodes += quantized.nodes
     if recipe.protect.watermark is not None:
-        nodes.append(_watermark(recipe))
+        nodes.append(_watermark(recipe, quantized.original))
         candidate = Output("watermark", "onnx")
-    nodes += _measure(recipe, candidate, test)
-    nodes += _pack(recipe, checked.model, build, candidate, test)
+    nodes += _measure(recipe, candidate, test, quantized.calibration)
+    used = None if quantized.calibration is None else fitted
+    nodes += _pack(recipe, checked.model, build, candidate, test, used)
     return nodes
 
 
-CONFIGURED = Output("configure", "model.json")
-OPTIMIZED = Output("optimize", "onnx")
-
-
-def _quantize(recipe: Recipe, build: str) -> Node:
-    variant = recipe.builds[build]
-    inputs = {"onnx": OPTIMIZED}
-    return node(Quantize(), inputs, precision=variant.precision, **variant.quantize.options())
-
-
-def _watermark(recipe: Recipe) -> Node:
+def _watermark(recipe: Recipe, original: Output) -> Node:
     mark = recipe.protect.watermark
     assert mark is not None
-    inputs = {"original": OPTIMIZED, "onnx": Output("quantize", "onnx")}
+    inputs = {"original": original, "onnx": Output("quantize", "onnx")}
     unkeyed = node(Watermark(), inputs, customer=mark.customer, strength=mark.strength)
     return replace(unkeyed, secrets={"key": mark.key.source()})
 
 
-def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
+def _measure(
+    recipe: Recipe, candidate: Output, test: Source, calibration: Output | None
+) -> list[Node]:
     nodes = []
     inputs: dict[str, Source | Output] = {
         "description": CONFIGURED,
@@ -75,6 +69,8 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
         "manifest": test,
         **_language_model(recipe),
     }
+    if calibration is not None:
+        inputs["calibration"] = calibration
     methods = recipe.evaluate.methods
     if recipe.evaluate.oracle == "paddlespeech" and isinstance(recipe.model, PaddleSpeechModel):
         nodes.append(
@@ -105,7 +101,12 @@ def _measure(recipe: Recipe, candidate: Output, test: Source) -> list[Node]:
 
 
 def _pack(
-    recipe: Recipe, model: Recognised, build: str, candidate: Output, test: Source
+    recipe: Recipe,
+    model: Recognised,
+    build: str,
+    candidate: Output,
+    test: Source,
+    calibration: Source | None,
 ) -> list[Node]:
     sign = recipe.protect.sign.key.source()
     signer = public_pem(signing_private(sign.read(), str(sign))).decode()
@@ -126,6 +127,8 @@ def _pack(
         "manifest": test,
         **_language_model(recipe),
     }
+    if calibration is not None:
+        tree_inputs["calibration"] = calibration
     if recipe.protect.watermark is not None:
         tree_inputs["mark"] = Output("watermark", "mark.json")
     names = {"name": recipe.name, "version": recipe.version, "build": build}

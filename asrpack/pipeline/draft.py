@@ -34,7 +34,7 @@ data:
 
 builds:
   # int8 is a quarter of the size; its speed depends on the CPU. fp16 and fp32 are the others.
-  # The output layers stay fp32; `quantize: {{exclude: [PATTERN, …]}}` names others.
+  # The output layers stay fp32; `quantize: {{exclude: [PATTERN, …]}}` names more.
   cpu: {{target: onnxruntime, precision: int8}}
 
 # The model's own, unless you change them here:

@@ -54,7 +54,7 @@ class Build(Section):
     target: Literal["onnxruntime"] = Field(description="What runs the model.")
     precision: Precision = Field(
         description="Number format of the weights: fp32 as trained, fp16 half the size, int8 a "
-        "quarter (dynamic quantization of the matrix products, per channel)."
+        "quarter (of the matrix products, per channel)."
     )
     quantize: Quantize = Field(
         default=Quantize(), description="How int8 quantizes; without it, as is safe for most."

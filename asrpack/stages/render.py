@@ -77,6 +77,8 @@ class Render(Stage):
         (tree / "asrpack.json").write_bytes(metadata.to_json())
         packages = runtime_packages(ngram=description.decode.ngram is not None)
         sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
+        if "calibration" in inputs:
+            sources |= file_digests(inputs["calibration"], "calibration")
         if "language_model" in inputs:
             sources |= file_digests(inputs["language_model"], "language_model")
         common: dict[str, Any] = {

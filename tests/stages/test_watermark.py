@@ -17,7 +17,7 @@ from asrpack.stages.optimize import Optimize
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.stage import Context
 from asrpack.stages.watermark import Watermark, read_weights
-from tests.stages.onnx_model import write_model
+from tests.stages.onnx_model import write_model, write_ranges
 
 KEY = bytes(range(32))
 NAMES = {"encoder/hidden.w", "encoder/pointwise.w", "encoder/ctc.w", "decoder/mix.w",
@@ -40,6 +40,12 @@ def quantized(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         out = tmp_path_factory.mktemp(precision)
         Quantize().run(Quantize.Params(precision=precision), {"onnx": original}, out, Context())
         result[precision] = out / "onnx"
+    for name, cpu in (("static", "any"), ("static of 7 bits", "avx2")):
+        out = tmp_path_factory.mktemp(name)
+        inputs = {"onnx": original, "calibration": write_ranges(original, out / "ranges.json")}
+        params = Quantize.Params(method="static", cpu=cpu)
+        Quantize().run(params, inputs, out, Context())
+        result[name] = out / "onnx"
     return result
 
 
@@ -59,7 +65,7 @@ def z_of(original, folder, customer="acme", key=KEY):
     return detect(read_weights(original), read_weights(folder), key, [customer])[0].z
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "static", "static of 7 bits"])
 def test_the_mark_is_found_in_every_precision(original, quantized, tmp_path, precision):
     out = mark(original, quantized[precision], tmp_path / "out")
     assert z_of(original, out / "onnx") > ACCUSE_Z
@@ -68,9 +74,10 @@ def test_the_mark_is_found_in_every_precision(original, quantized, tmp_path, pre
     assert abs(z_of(original, quantized[precision])) < 5
 
 
-def test_int8_alone_carries_the_mark(original, quantized, tmp_path):
+@pytest.mark.parametrize("precision", ["int8", "static", "static of 7 bits"])
+def test_int8_alone_carries_the_mark(original, quantized, tmp_path, precision):
     """Without the output layers, which stay fp32 and so carry it undisturbed."""
-    out = mark(original, quantized["int8"], tmp_path / "out")
+    out = mark(original, quantized[precision], tmp_path / "out")
     int8 = {
         name: values
         for name, values in read_weights(out / "onnx").items()
