@@ -13,6 +13,9 @@ import onnxruntime
 
 from asrpack.errors import ToolchainError
 
+# Key of a graph's metadata: no int8 weight of it has more than 7 bits.
+SEVEN_BITS = "asrpack.seven_bits"
+
 
 def open_session(
     model: bytes, name: str, threads: int = 0, *, outputs: Sequence[str] = ()
@@ -34,8 +37,10 @@ def open_session(
     options.use_deterministic_compute = True
     options.log_severity_level = 3
     # Without VNNI the default kernel for int8 weights adds pairs of products in 16 bits and
-    # saturates; this one is exact. With VNNI, and on ARM, it changes nothing.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    # saturates, but not with weights of 7 bits; this one is exact. With VNNI, and on ARM, it
+    # changes nothing.
+    if SEVEN_BITS.encode() not in model:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no public base class

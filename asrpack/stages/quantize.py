@@ -66,6 +66,7 @@ class Quantize(Stage):
 
         from asrpack.graph.files import save_proto
         from asrpack.graph.quantization.half import to_fp16
+        from asrpack.runtime.session import SEVEN_BITS
 
         static = params.precision == "int8" and params.method == "static"
         models = {path.name: onnx.load(str(path)) for path in paths}
@@ -82,6 +83,8 @@ class Quantize(Stage):
             result.producer_name, result.producer_version = model.producer_name, ""
             del result.metadata_props[:]
             result.metadata_props.extend(metadata)
+            if params.precision == "int8" and params.cpu == "avx2":
+                result.metadata_props.add(key=SEVEN_BITS, value="true")
             save_proto(result, folder / name)
 
 

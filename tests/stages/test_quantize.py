@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from asrpack.errors import InputError
 from asrpack.measure.cases import load_cases, onnx_run
+from asrpack.runtime.session import open_session
 from asrpack.stages.optimize import Optimize
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.stage import Context
@@ -131,6 +132,23 @@ def test_static_int8(inputs, tmp_path, params):
         assert "DynamicQuantizeLinear" not in {node.op_type for node in graph.graph.node}
         assert graph.producer_name == "asrpack"
         assert path.read_bytes() == (folders[1] / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(("cpu", "kernel"), [("any", "exact"), ("avx2", "fast")])
+@pytest.mark.parametrize("method", ["dynamic", "static"])
+def test_weights_of_seven_bits_need_no_exact_kernel(inputs, tmp_path, method, cpu, kernel):
+    calibration = write_ranges(inputs["onnx"], tmp_path / "calibration.json")
+    (tmp_path / "out").mkdir()
+    given = {"onnx": inputs["onnx"], "calibration": calibration}
+    Quantize().run(Quantize.Params(method=method, cpu=cpu), given, tmp_path / "out", Context())
+    data = (tmp_path / "out/onnx/encoder.onnx").read_bytes()
+    session = open_session(data, "encoder.onnx")
+    if kernel == "exact":
+        options = session.get_session_options()
+        assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    else:
+        with pytest.raises(RuntimeError):
+            session.get_session_options().get_session_config_entry("session.x64quantprecision")
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
