@@ -4,7 +4,7 @@ Builds a model with asrpack's own stages, quantizes it in every way, and decodes
 each. Speed is of the encoder alone, on the test set's longest recording or on ``--graphs``, a
 folder of optimized graphs of real size; one run of each way in turn, medians of the ratios.
 
-    python -m benchmarks.observers                             # the quickstart model, 10 minutes
+    python -m benchmarks.observers                             # the quickstart model, half an hour
     python -m benchmarks.observers --only minmax,hist --json
     python -m benchmarks.observers --graphs FOLDER             # speed alone; random features
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -87,6 +88,7 @@ def text_and_speed(workspace: Path, options: argparse.Namespace) -> dict[str, di
     built = {"fp32": files["optimized"]}
     chosen = options.only.split(",") if options.only else list(ways())
     for name in chosen:
+        print(name, file=sys.stderr)
         built[name] = build(workspace, name, files, options.calibration)
     recognizers = {name: load_recognizer(description, path) for name, path in built.items()}
     samples = read_samples(recognizers["fp32"], options.manifest)
