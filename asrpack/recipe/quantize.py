@@ -53,7 +53,8 @@ class Quantize(Section):
         min_length=1,
         description="What is quantized: `matmul` (matrix products by weights), `conv`, "
         "`depthwise_conv`, `attention` (products of two activations), `output` (the layers that "
-        "make the scores). Without it: matmul. With `dynamic`, matmul and output only.",
+        "make the scores). Without it: matmul, and conv where the method is static; `dynamic` has "
+        "matmul and output only.",
     )
     include: tuple[Pattern, ...] | None = Field(
         default=None,

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 
+# By method. An int8 convolution needs the range of its output, which dynamic has not.
+DEFAULT_OPERATORS = {"dynamic": ("matmul",), "static": ("matmul", "conv")}
+
+
 class QuantizeParams(stage.Params):
     """``precision`` as the recipe gives it; all else is of int8.
 
     Attributes:
         method: ``static`` takes the ranges of activations from the calibrate stage.
-        operators: kinds of nodes, see :func:`asrpack.graph.quantization.operators.operator_kinds`.
+        operators: kinds of nodes, see :func:`asrpack.graph.quantization.operators.operator_kinds`;
+            None for :data:`DEFAULT_OPERATORS`.
         include: shell patterns of the names of nodes or weights; nothing else is quantized.
         exclude: likewise, of what stays fp32.
         cpu: what the integers' types are chosen for; ``avx2`` gives weights of 7 bits, ``arm64``
@@ -30,7 +35,7 @@ class QuantizeParams(stage.Params):
 
     precision: Literal["fp32", "fp16", "int8"] = "int8"
     method: Literal["dynamic", "static"] = "dynamic"
-    operators: tuple[str, ...] = ("matmul",)
+    operators: tuple[str, ...] | None = None
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     cpu: Literal["any", "vnni", "avx2", "arm64"] = "any"
@@ -114,6 +119,7 @@ def _chosen(models: Mapping[str, ModelProto], params: QuantizeParams) -> dict[st
     from asrpack.graph.quantization.operators import operator_kinds
 
     kinds = {name: operator_kinds(model) for name, model in models.items()}
+    operators = params.operators or DEFAULT_OPERATORS[params.method]
     named: dict[str, dict[str, set[str]]] = {}
     for option, patterns in (("include", params.include), ("exclude", params.exclude)):
         named[option] = {name: set() for name in models}
@@ -127,7 +133,7 @@ def _chosen(models: Mapping[str, ModelProto], params: QuantizeParams) -> dict[st
         name: {
             node
             for node, kind in kinds[name].items()
-            if kind in params.operators
+            if kind in operators
             and (params.include is None or node in named["include"][name])
             and node not in named["exclude"][name]
         }
