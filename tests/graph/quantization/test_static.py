@@ -10,10 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from asrpack.graph.activations import OpenGraph
+from asrpack.graph.quantization.dynamic import to_int8
 from asrpack.graph.quantization.observers import Histogram, MinMax
 from asrpack.graph.quantization.operators import activations, operator_kinds
 from asrpack.graph.quantization.static import Int8Types, to_static_int8
 from asrpack.graph.weights import weight_matrices
+from tests.graph.quantization.test_dynamic import recurrent
 from tests.graph.small import graph, initializers, operators, run
 
 node = helper.make_node
@@ -182,3 +184,13 @@ def test_calls_without_numbers_are_passed_over(rng):
             observer.observe({"a": call})
         lowest, highest = observer.ranges()["a"]
         assert some.min() <= lowest < highest <= some.max()
+
+
+def test_an_lstm_behind_a_static_product_is_dynamic(rng):
+    model = recurrent(rng, "forward")
+    feed = {"x": rng.standard_normal((20, 2, 64), np.float32)}
+    after = static(model, feed, "matmul")
+    products = {item.name for item in after.graph.node if item.op_type == "MatMul"}
+    after = to_int8(after, products)
+    assert operators(after)["DynamicQuantizeLSTM"] == operators(after)["DequantizeLinear"] - 1 == 1
+    assert np.abs(run(after, feed, int8=True)[0] - run(model, feed)[0]).mean() < 0.02
