@@ -4,7 +4,8 @@ A matrix goes by the name of its initializer in the optimized fp32 graph. Stored
 arithmetic it is ``NAME_half`` behind a Cast; in blocks, see ``block_weights.py``. Quantized for
 integer products, it is three initializers: ``NAME_quantized`` (int8 codes, zero points all 0),
 ``NAME_scale`` (one per output channel) and ``NAME_zero_point``, as onnxruntime.quantization names
-them.
+them: MatMulInteger
+multiplies by them, or MatMul by what DequantizeLinear makes of them.
 """
 
 from __future__ import annotations
@@ -88,31 +89,42 @@ def weight_matrices(model: ir.Model, place: str) -> list[WeightMatrix | BlockMat
             continue
         if node.op_type not in ("MatMul", "MatMulInteger"):
             continue
-        full, stored = node.inputs[1], _stored(node.inputs[1])
+        full = node.inputs[1]
+        if full is None:
+            continue
+        stored, zero_point, codes = _source(node, full)
         array = constant(stored)
-        if full is None or stored is None or array is None or array.ndim != 2:
+        if stored is None or array is None or array.ndim != 2:
             continue
         name = str(full.name)
         if name in found:
             continue
-        if node.op_type == "MatMul":
-            found[name] = WeightMatrix(name, stored, None)
+        if codes:
+            found[name] = _quantized(model, stored, zero_point, place)
         else:
-            found[name] = _quantized(model, node, stored, place)
+            found[name] = WeightMatrix(name, stored, None)
     return list(found.values())
 
 
-def _stored(value: ir.Value | None) -> ir.Value | None:
-    """What a constant is cast from, or itself."""
-    maker = value.producer() if value is not None else None
-    return maker.inputs[0] if maker is not None and maker.op_type == "Cast" else value
+def _source(node: ir.Node, full: ir.Value) -> tuple[ir.Value | None, ir.Value | None, bool]:
+    """What is stored of a product's second operand, its zero points, and whether it is codes."""
+    if node.op_type == "MatMulInteger":
+        return full, node.inputs[3] if len(node.inputs) > 3 else None, True
+    maker = full.producer()
+    if maker is not None and maker.op_type == "DequantizeLinear":
+        return maker.inputs[0], maker.inputs[2], True
+    if maker is not None and maker.op_type == "Cast":
+        return maker.inputs[0], None, False
+    return full, None, False
 
 
-def _quantized(model: ir.Model, node: ir.Node, stored: ir.Value, place: str) -> WeightMatrix:
+def _quantized(
+    model: ir.Model, stored: ir.Value, zero_point: ir.Value | None, place: str
+) -> WeightMatrix:
     name = str(stored.name).removesuffix(QUANTIZED)
     scale = model.graph.initializers.get(f"{name}_scale")
-    zero_point = constant(node.inputs[3]) if len(node.inputs) > 3 else np.zeros(1)
-    symmetric = zero_point is not None and not np.any(zero_point)
+    zeros = np.zeros(1) if zero_point is None else constant(zero_point)
+    symmetric = zeros is not None and not np.any(zeros)
     if scale is None or not symmetric or _array(stored).dtype != np.int8:
         raise _foreign(stored, place)
     return WeightMatrix(name, stored, scale)

@@ -15,6 +15,7 @@ from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
 from asrpack.frontends.recognised import Recognised
 from asrpack.frontends.sources import look
 from asrpack.networks import foreign
+from asrpack.pipeline.check_quantize import quantization_faults
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance, overlap, read_manifest
 from asrpack.recipe.model_source import Model, PaddleSpeechModel
@@ -46,6 +47,7 @@ def check_recipe(loaded: LoadedRecipe, *, weights: bool = False) -> Checked:
     test = _manifest(loaded, ("data", "test", "manifest"), errors)
     calibration = _manifest(loaded, ("data", "calibration", "manifest"), errors)
     errors += _overlap(loaded, calibration, test)
+    errors += quantization_faults(loaded)
     errors += _language_model(loaded)
     errors += _targets(loaded, model)
     errors += _protection(loaded)

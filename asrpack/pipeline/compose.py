@@ -9,7 +9,8 @@ from asrpack.bundle.keys import public_pem, recipient_public, signing_private
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
 from asrpack.pipeline.compose_provider import PROVIDER, measured_on, provider_node
-from asrpack.pipeline.compose_source import MODEL, exported, model_source, node, to_onnx
+from asrpack.pipeline.compose_quantize import CONFIGURED, OPTIMIZED, quantization
+from asrpack.pipeline.compose_source import model_source, node, to_onnx
 from asrpack.pipeline.node import Node, Output, Source
 from asrpack.recipe.gpu import Tensorrt
 from asrpack.recipe.load import LoadedRecipe
@@ -20,12 +21,9 @@ from asrpack.report.templates import templates_folder
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
 from asrpack.stages.gate import Gate
-from asrpack.stages.quantize import Quantize
-from asrpack.stages.quantize_paddle import QuantizePaddle
 from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code
 from asrpack.stages.seal import Seal
-from asrpack.stages.search import Search
 from asrpack.stages.watermark import Watermark, WatermarkPaddle
 
 
@@ -44,14 +42,17 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     probe_set = brought.get("calibration", test)
     variant = recipe.builds[build]
     nodes = to_onnx(recipe, checked.model, probe_set, max_seconds=_longest(variant))
-    nodes += _quantize(recipe, build, nodes[-1], probe_set)
+    fitted = brought.get("calibration")
+    quantized = quantization(recipe, build, nodes, fitted)
+    nodes += quantized.nodes
     if recipe.protect.watermark is not None:
-        nodes.append(_watermark(recipe, nodes[-1]))
+        nodes.append(_watermark(recipe, quantized.original, nodes[-1]))
     candidate = Output(nodes[-1].name, nodes[-1].stage.outputs[0])
     if variant.on_gpu:
         nodes.append(provider_node(variant, CONFIGURED))
-    nodes += _measure(recipe, variant, candidate, test)
-    nodes += _pack(recipe, checked.model, build, candidate, test)
+    nodes += _measure(recipe, variant, candidate, test, quantized.calibration)
+    used = None if quantized.calibration is None else fitted
+    nodes += _pack(recipe, checked.model, build, candidate, test, used)
     return nodes
 
 
@@ -71,50 +72,12 @@ def sources(loaded: LoadedRecipe, checked: Checked) -> dict[str, Source]:
     return found
 
 
-CONFIGURED = Output("configure", "model.json")
-OPTIMIZED = Output("optimize", "onnx")
-
-
-def _quantize(recipe: Recipe, build: str, optimize: Node, calibration: Source) -> list[Node]:
-    variant = recipe.builds[build]
-    inputs: dict[str, Source | Output] = {"onnx": OPTIMIZED}
-    if variant.precision != "auto":
-        options = variant.quantize.options() | {"precision": variant.graph_precision}
-        if variant.graph_precision == "fp16" and variant.on_gpu:
-            # A GPU computes in fp16, which not every activation fits.
-            inputs["cases"] = optimize.inputs["cases"]
-            options["half"] = "arithmetic"
-        if variant.target == "paddle_inference":
-            sources = {**exported(recipe), "description": MODEL}
-            return [node(QuantizePaddle(), sources, **options)]
-        return [node(Quantize(), inputs, **options)]
-    rate = recipe.gate.error_rate
-    assert rate is not None  # the recipe's own validator
-    searched = {
-        **inputs,
-        "cases": optimize.inputs["cases"],
-        "description": CONFIGURED,
-        "manifest": calibration,
-        **_language_model(recipe),
-    }
-    search = node(
-        Search(),
-        searched,
-        metric=rate.metric,
-        max_increase=rate.max_increase,
-        seconds=variant.search and variant.search.seconds,
-        exclude=variant.quantize.exclude,
-    )
-    inputs["search"] = Output("search", "search.json")
-    return [search, node(Quantize(), inputs, precision="auto")]
-
-
-def _watermark(recipe: Recipe, quantize: Node) -> Node:
+def _watermark(recipe: Recipe, original: Output, quantize: Node) -> Node:
     mark = recipe.protect.watermark
     assert mark is not None
     kind = quantize.stage.outputs[0]
     stage = WatermarkPaddle() if kind == "paddle" else Watermark()
-    inputs = {"original": quantize.inputs[kind], kind: Output("quantize", kind)}
+    inputs = {"original": original, kind: Output("quantize", kind)}
     unkeyed = node(stage, inputs, customer=mark.customer, strength=mark.strength)
     return replace(unkeyed, secrets={"key": mark.key.source()})
 
@@ -130,7 +93,13 @@ def _provider(variant: Build) -> dict[str, Output]:
     return {"provider": PROVIDER} if variant.on_gpu else {}
 
 
-def _measure(recipe: Recipe, variant: Build, candidate: Output, test: Source) -> list[Node]:
+def _measure(
+    recipe: Recipe,
+    variant: Build,
+    candidate: Output,
+    test: Source,
+    calibration: Output | None,
+) -> list[Node]:
     nodes = []
     inputs: dict[str, Source | Output] = {
         "description": CONFIGURED,
@@ -140,6 +109,8 @@ def _measure(recipe: Recipe, variant: Build, candidate: Output, test: Source) ->
         **_language_model(recipe),
         **_provider(variant),
     }
+    if calibration is not None:
+        inputs["calibration"] = calibration
     methods = recipe.evaluate.methods
     if recipe.evaluate.oracle == "paddlespeech" and isinstance(recipe.model, PaddleSpeechModel):
         nodes.append(
@@ -181,7 +152,12 @@ def _measure(recipe: Recipe, variant: Build, candidate: Output, test: Source) ->
 
 
 def _pack(
-    recipe: Recipe, model: Recognised, build: str, candidate: Output, test: Source
+    recipe: Recipe,
+    model: Recognised,
+    build: str,
+    candidate: Output,
+    test: Source,
+    calibration: Source | None,
 ) -> list[Node]:
     sign = recipe.protect.sign.key.source()
     signer = public_pem(signing_private(sign.read(), str(sign))).decode()
@@ -203,6 +179,8 @@ def _pack(
         **_language_model(recipe),
         **_provider(variant),
     }
+    if calibration is not None:
+        tree_inputs["calibration"] = calibration
     if recipe.protect.watermark is not None:
         tree_inputs["mark"] = Output("watermark", "mark.json")
     names = {"name": recipe.name, "version": recipe.version, "build": build}

@@ -34,7 +34,7 @@ data:
 
 builds:
   # int8 is a quarter of the size, int4 a fifth, fp16 half, fp32 all; speed depends on the CPU.
-  # The output layers stay floats; `quantize: {{exclude: [PATTERN, …]}}` names others.
+  # The output layers stay floats; `quantize: {{exclude: [PATTERN, …]}}` names more.
   cpu: {{target: onnxruntime, precision: int8}}
 
 # The model's own, unless you change them here:

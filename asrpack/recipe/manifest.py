@@ -77,27 +77,44 @@ def overlap(
 ) -> list[tuple[Utterance, Utterance]]:
     """Pairs of utterances, one of each set, whose audio files have the same content.
 
-    Compares digests of the files' bytes, so a recording under another name is found and one in
-    another encoding is not.
+    Content is what is heard: samples, rate and channels, so the same recording under another
+    name or in another lossless format is found. What cannot be decoded is compared by its bytes.
     """
-    by_size: dict[int, list[Utterance]] = {}
+    by_length: dict[tuple[int, ...], list[Utterance]] = {}
     for utterance in first:
-        by_size.setdefault(utterance.audio.stat().st_size, []).append(utterance)
+        by_length.setdefault(_length(utterance.audio), []).append(utterance)
     digests: dict[Path, str] = {}
     pairs: list[tuple[Utterance, Utterance]] = []
     for other in second:
-        # Files of different sizes differ: few have to be read.
-        for one in by_size.get(other.audio.stat().st_size, ()):
+        # Recordings of different lengths differ: few have to be decoded.
+        for one in by_length.get(_length(other.audio), ()):
             if _digest(one.audio, digests) == _digest(other.audio, digests):
                 pairs.append((one, other))
                 break
     return pairs
 
 
+def _length(path: Path) -> tuple[int, ...]:
+    """Samples, rate and channels, from the file's head; or the file's size."""
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except (soundfile.SoundFileError, OSError):
+        return (path.stat().st_size,)
+    return info.frames, info.samplerate, info.channels
+
+
 def _digest(path: Path, known: dict[Path, str]) -> str:
+    import soundfile
+
     if path not in known:
-        with path.open("rb") as stream:
-            known[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            samples, _ = soundfile.read(path, dtype="int32")
+            known[path] = hashlib.sha256(samples.tobytes()).hexdigest()
+        except (soundfile.SoundFileError, OSError):
+            with path.open("rb") as stream:
+                known[path] = hashlib.file_digest(stream, "sha256").hexdigest()
     return known[path]
 
 

@@ -129,14 +129,25 @@ class Build(Section):
 
     @model_validator(mode="after")
     def _paddle_makes_floats_of_weights(self) -> Build:
-        if self.target != "paddle_inference":
-            return self
-        if self.precision in ("int4", "auto") or self.quantize.method is not None:
-            at = "precision" if self.precision in ("int4", "auto") else "quantize.method"
+        if self.target == "paddle_inference" and self.precision in ("int4", "auto"):
             raise PydanticCustomError(
                 "paddle_precision",
                 "is not for Paddle Inference, which makes fp32 of all weights when it loads them",
-                {"at": at, "remedy": "set `precision: int8` alone, or `target: onnxruntime`"},
+                {"at": "precision", "remedy": "set `precision: int8`, or `target: onnxruntime`"},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_exclude(self) -> Build:
+        """Where the build's precision or target leaves nothing else to choose."""
+        of = "target paddle_inference" if self.target == "paddle_inference" else "precision auto"
+        if self.precision != "auto" and self.target != "paddle_inference":
+            return self
+        for name in self.quantize.model_fields_set - {"exclude"}:
+            raise PydanticCustomError(
+                "quantize_option",
+                "has no effect with {of}, which takes `exclude` only",
+                {"of": of, "at": f"quantize.{name}", "remedy": f"take `{name}` out"},
             )
         return self
 
@@ -167,7 +178,7 @@ class Build(Section):
     @model_validator(mode="after")
     def _method_fits(self) -> Build:
         how = self.quantize
-        if self.precision == "int4" and how.method == "dynamic":
+        if self.precision == "int4" and how.method in ("dynamic", "static"):
             raise PydanticCustomError(
                 "int4_method",
                 "is no method of int4, whose products take floats",
@@ -176,7 +187,7 @@ class Build(Section):
         if how.block_size and self.precision == "int8" and how.method != "weight_only":
             raise PydanticCustomError(
                 "block_size_method",
-                "is an option of blocks, and dynamic int8 has a step for each channel",
+                "is an option of blocks, and int8 by channels has a step for each channel",
                 {
                     "at": "quantize.block_size",
                     "remedy": "add `method: weight_only` beside it, or take `block_size` out",

@@ -21,7 +21,6 @@ from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.engine_cache import host_cache
 from asrpack.runtime.engines import graph_files
 from asrpack.runtime.keyring import read_trust
-from asrpack.runtime.provider_probe import choose
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.recognizer import Recognizer
 
@@ -86,7 +85,12 @@ def open_bundle(
 def _provider(opened: Opened, path: Path) -> Provider | None:
     """What the bundle's sessions are opened with; None for the CPU."""
     spec = opened.metadata.provider
-    provider = None if spec is None else choose(spec, str(path))
+    if spec is None:
+        return None
+    # Not above: it imports ONNX Runtime, which a bundle for another engine does not have.
+    from asrpack.runtime.provider_probe import choose
+
+    provider = choose(spec, str(path))
     if provider is None or not provider.may_keep:
         return provider
     return provider.keeping(host_cache(opened.metadata.bundle_id, opened.engine_key))

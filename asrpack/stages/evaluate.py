@@ -140,6 +140,8 @@ class Evaluate(Stage):
                 )
             for entry in result["utterances"]:
                 entry["streaming"] = streamed[entry["utt"]]
+        if "calibration" in inputs:
+            result["calibration"] = json.loads(inputs["calibration"].read_bytes())["set"]
         if "reference" in inputs:
             oracle = json.loads(inputs["reference"].read_bytes())
             result["paddlespeech"] = {

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asrpack.recipe.manifest import Utterance
-
 
 class ProbeParams(stage.Params):
     """``utterances``: how many to take at most."""
@@ -45,6 +43,7 @@ class Probe(Stage):
         import numpy as np
 
         from asrpack.measure.compare import save_arrays
+        from asrpack.measure.feeds import known_units, longest_seconds, spread
         from asrpack.recipe.manifest import read_manifest
         from asrpack.runtime.audio import read_audio
         from asrpack.runtime.decoding.attention_rescoring import decoder_input
@@ -53,16 +52,14 @@ class Probe(Stage):
         about = ModelDescription.read(inputs["description"])
         front_end = FrontEnd(about.front_end, about.cmvn)
         rate = about.sample_rate
-        longest = None
-        if about.max_frames is not None:
-            longest = front_end.samples(about.max_frames * about.subsampling) / rate
+        longest = longest_seconds(about, front_end)
         candidates = []
         utterances = read_manifest(inputs["manifest"])
-        for index, utterance in enumerate(_spread(utterances, params.utterances)):
+        for index, utterance in enumerate(spread(utterances, params.utterances)):
             samples = read_audio(utterance.audio, rate, max_seconds=longest)
             feats = front_end(samples)
             if len(feats) > about.right_context:
-                candidates.append((feats, _units(utterance.text, about)))
+                candidates.append((feats, known_units(utterance.text, about)))
             context.progress(index + 1, min(params.utterances, len(utterances)), utterance.id)
         if not candidates:
             raise InputError(
@@ -85,28 +82,6 @@ class Probe(Stage):
             "hyps_lens": hyps_lens,
         }
         save_arrays(out / "probe.npz", arrays)
-
-
-def _spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
-    """At most ``count``, evenly over their lengths (of audio, as the files' sizes tell it)."""
-    ordered = sorted(utterances, key=lambda item: (item.audio.stat().st_size, item.id))
-    if len(ordered) <= count:
-        return ordered
-    step = (len(ordered) - 1) / max(1, count - 1)
-    return [ordered[round(index * step)] for index in range(count)]
-
-
-def _units(text: str, about: ModelDescription) -> tuple[int, ...]:
-    """Ids of a text; what the vocabulary lacks becomes ``<unk>``, or is left out without one.
-
-    Which text the probe holds hardly matters: every step of a build sees the same.
-    """
-    from asrpack.runtime.text import units_of
-
-    unknown = about.tokens.index("<unk>") if "<unk>" in about.tokens else None
-    units = units_of(" ".join(text.split()), about.tokens, about.unit_type)
-    known = (unknown if unit is None else unit for unit in units)
-    return tuple(unit for unit in known if unit is not None)
 
 
 def _padded(batch: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

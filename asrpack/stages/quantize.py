@@ -4,45 +4,64 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from asrpack.errors import InputError
 from asrpack.stages import stage
+from asrpack.stages.layer_choice import chosen_layers
 from asrpack.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-
 KEPT = "kept_fp32.json"
 Kept = dict[str, Any]
+
+# By method, where the recipe does not say.
+DEFAULT_OPERATORS = {
+    "dynamic": ("matmul", "conv"),
+    "static": ("matmul", "conv"),
+    "weight_only": ("matmul",),
+}
 
 
 class QuantizeParams(stage.Params):
     """``precision`` as the recipe gives it.
 
     Attributes:
-        method: int8 only; int4 is weight_only.
+        method: int8 only; int4 is weight_only. ``static`` takes the ranges of activations from
+            the calibrate stage.
         block_size: of weight_only, numbers that share a step.
-        exclude: int8 and int4. Shell patterns of the names of nodes or weights that stay floats;
-            they replace the default (None), which is the layers that make the outputs: the CTC
-            projection and the decoder's last one. An empty tuple quantizes everything.
+        operators: of int8 and int4, kinds of nodes, see
+            :func:`asrpack.graph.quantization.operators.operator_kinds`; None for
+            :data:`DEFAULT_OPERATORS`.
+        include: shell patterns of the names of nodes or weights; nothing else is quantized.
+        exclude: likewise, of what stays floats.
+        cpu: what the integers' types are chosen for; ``avx2`` gives weights of 7 bits, ``arm64``
+            int8 activations.
         half: fp16 only. ``storage`` for CPUs, computed with in fp32; ``arithmetic`` for GPUs.
     """
 
     precision: Literal["fp32", "fp16", "int8", "int4", "auto"] = "int8"
-    method: Literal["dynamic", "weight_only"] = "dynamic"
+    method: Literal["dynamic", "static", "weight_only"] = "dynamic"
     block_size: Literal[32, 64, 128, 256] = 128
-    exclude: tuple[str, ...] | None = None
+    operators: tuple[str, ...] | None = None
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    cpu: Literal["any", "vnni", "avx2", "arm64"] = "any"
     half: Literal["storage", "arithmetic"] = "storage"
 
     @property
-    def weight_only(self) -> bool:
-        """Whether weights alone are integers."""
-        return self.precision == "int4" or self.method == "weight_only"
+    def how(self) -> str:
+        """The method, int4's too."""
+        return "weight_only" if self.precision == "int4" else self.method
+
+    def layers(self, models: Mapping[str, ModelProto]) -> dict[str, set[str]]:
+        """Names of the nodes to quantize, by graph's file."""
+        operators = self.operators or DEFAULT_OPERATORS[self.how]
+        return chosen_layers(models, operators, self.include, self.exclude)
 
 
 class Quantize(Stage):
@@ -54,7 +73,7 @@ class Quantize(Stage):
     """
 
     name: ClassVar[str] = "quantize"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     outputs: ClassVar[tuple[str, ...]] = ("onnx", KEPT)
     tools: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime", "numpy")
     isolated: ClassVar[bool] = True
@@ -63,12 +82,13 @@ class Quantize(Stage):
     def run(
         self, params: QuantizeParams, inputs: Mapping[str, Path], out: Path, context: Context
     ) -> None:
-        """Reads ``onnx``, the folder of optimized graphs.
+        """Reads ``onnx``, the folder of fp32 graphs.
 
-        For ``auto`` ``search``, too; for arithmetic in fp16 ``cases``.
+        For static int8 ``calibration`` too, for ``auto`` ``search``, for arithmetic in fp16
+        ``cases``.
 
         Raises:
-            InputError: a pattern of ``exclude`` names nothing.
+            InputError: a pattern of ``include`` or ``exclude`` names nothing.
         """
         folder = out / "onnx"
         folder.mkdir()
@@ -82,13 +102,16 @@ class Quantize(Stage):
                 kept = _half_arithmetic(source, folder, inputs["cases"])
             case "fp16":
                 kept = _half_storage(source, folder)
-            case "int8" | "int4" if params.weight_only:
-                kept = _blocks(source, folder, params)
-            case "int8" | "int4":
-                kept = quantize_folder(source, folder, _excluded(source, params.exclude))
             case "auto":
                 found = json.loads(inputs["search"].read_bytes())
                 kept = quantize_folder(source, folder, kept_layers(found))
+            case _ if params.how == "weight_only":
+                kept = _blocks(source, folder, params)
+            case _ if params.how == "static":
+                ranges = json.loads(inputs["calibration"].read_bytes())["ranges"]
+                kept = _static(source, folder, params, ranges)
+            case _:
+                kept = _dynamic(source, folder, params)
         (out / KEPT).write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -98,37 +121,89 @@ def quantize_folder(
     """Writes the graphs of ``source`` in dynamic int8.
 
     Args:
-        floats: by graph, the weights or nodes that stay floats.
+        floats: by graph, the weights that stay floats.
 
     Returns:
         What fp16 does not hold.
     """
-    from asrpack.graph.quantization.dynamic import scales, to_int8
-    from asrpack.graph.quantization.half_storage import store_half
+    from asrpack.graph.quantization.dynamic import to_int8
     from asrpack.graph.quantization.layers import quantizable
 
     kept: list[Kept] = []
     for name, model in read_graphs(source).items():
         names = floats.get(Path(name).stem, ())
-        excluded = {
-            node.name for node in quantizable(model) if node.name in names or node.input[1] in names
-        }
+        excluded = {node.name for node in quantizable(model) if node.input[1] in names}
         label = _label(model)
-        result = to_int8(model, excluded)
-        kept += _stored(name, store_half(result, leave=scales(result)))
-        _save(result, label, folder / name)
+        kept += _save_int8(to_int8(model, excluded), label, folder / name)
+    return kept
+
+
+def kept_layers(search: Mapping[str, Any]) -> dict[str, set[str]]:
+    """From ``search.json``: by graph the weights that stay fp32."""
+    kept: dict[str, set[str]] = {}
+    for layer in search["layers"]:
+        if layer["precision"] == "fp32":
+            kept.setdefault(layer["graph"], set()).add(layer["name"])
+    return kept
+
+
+def read_graphs(folder: Path) -> dict[str, ModelProto]:
+    """The graphs of a folder by file name, in order."""
+    import onnx
+
+    return {path.name: onnx.load(str(path)) for path in sorted(folder.glob("*.onnx"))}
+
+
+def _dynamic(source: Path, folder: Path, params: QuantizeParams) -> list[Kept]:
+    from asrpack.graph.quantization.dynamic import to_int8
+    from asrpack.graph.quantization.layers import quantizable
+
+    kept: list[Kept] = []
+    models = read_graphs(source)
+    chosen = params.layers(models)
+    for name, model in models.items():
+        excluded = {node.name for node in quantizable(model)} - chosen[name]
+        label = _label(model) | _bits(params)
+        result = to_int8(model, excluded, reduced=params.cpu == "avx2")
+        kept += _save_int8(result, label, folder / name)
+    return kept
+
+
+def _static(
+    source: Path,
+    folder: Path,
+    params: QuantizeParams,
+    ranges: Mapping[str, Mapping[str, tuple[float, float]]],
+) -> list[Kept]:
+    from asrpack.graph.quantization.dynamic import to_int8
+    from asrpack.graph.quantization.layers import quantizable
+    from asrpack.graph.quantization.static import Int8Types, to_static_int8
+
+    kept: list[Kept] = []
+    models = read_graphs(source)
+    chosen = params.layers(models)
+    types = Int8Types(signed=params.cpu == "arm64", reduced=params.cpu == "avx2")
+    for name, model in models.items():
+        label = _label(model) | _bits(params)
+        result = to_static_int8(model, chosen[name], ranges[Path(name).stem], types)
+        if any(node.op_type == "LSTM" for node in result.graph.node):  # they are always dynamic
+            products = {node.name for node in quantizable(result)}
+            result = to_int8(result, products, reduced=types.reduced)
+        kept += _save_int8(result, label, folder / name)
     return kept
 
 
 def _blocks(source: Path, folder: Path, params: QuantizeParams) -> list[Kept]:
+    from asrpack.graph.quantization.layers import quantizable
     from asrpack.graph.quantization.weight_only import to_blocks
 
     kept: list[Kept] = []
     bits = 4 if params.precision == "int4" else 8
-    excluded = _excluded(source, params.exclude)
-    for name, model in read_graphs(source).items():
+    models = read_graphs(source)
+    chosen = params.layers(models)
+    for name, model in models.items():
         label = _label(model)
-        floats = excluded[Path(name).stem]
+        floats = {node.name for node in quantizable(model)} - chosen[name]
         kept += _stored(name, to_blocks(model, floats, bits, params.block_size))
         _save(model, label, folder / name)
     return kept
@@ -166,32 +241,25 @@ def _stored(name: str, tensors: Sequence[str]) -> list[Kept]:
     return [{"graph": graph, "tensor": item, "largest": None, "nodes": []} for item in tensors]
 
 
-def kept_layers(search: Mapping[str, Any]) -> dict[str, set[str]]:
-    """From ``search.json``: by graph the weights that stay fp32."""
-    kept: dict[str, set[str]] = {}
-    for layer in search["layers"]:
-        if layer["precision"] == "fp32":
-            kept.setdefault(layer["graph"], set()).add(layer["name"])
-    return kept
-
-
-def read_graphs(folder: Path) -> dict[str, ModelProto]:
-    """The graphs of a folder by file name, in order."""
-    import onnx
-
-    return {path.name: onnx.load(str(path)) for path in sorted(folder.glob("*.onnx"))}
-
-
-def weight_names(models: Iterable[ModelProto]) -> list[str]:
-    """Of the layers that can be quantized."""
-    from asrpack.graph.quantization.layers import quantizable
-
-    return [node.input[1] for model in models for node in quantizable(model)]
-
-
 def _label(model: ModelProto) -> dict[str, str]:
     """What a graph says of itself."""
     return {item.key: item.value for item in model.metadata_props} | {"": model.producer_name}
+
+
+def _bits(params: QuantizeParams) -> dict[str, str]:
+    from asrpack.runtime.engines.onnxruntime import SEVEN_BITS
+
+    return {SEVEN_BITS: "true"} if params.cpu == "avx2" else {}
+
+
+def _save_int8(model: ModelProto, label: Mapping[str, str], path: Path) -> list[Kept]:
+    """With what is left of floats in fp16."""
+    from asrpack.graph.quantization.dynamic import scales
+    from asrpack.graph.quantization.half_storage import store_half
+
+    kept = _stored(path.name, store_half(model, leave=scales(model)))
+    _save(model, label, path)
+    return kept
 
 
 def _save(model: ModelProto, label: Mapping[str, str], path: Path) -> None:
@@ -204,27 +272,3 @@ def _save(model: ModelProto, label: Mapping[str, str], path: Path) -> None:
         if key:
             model.metadata_props.add(key=key, value=value)
     save_proto(model, path)
-
-
-def _excluded(source: Path, patterns: tuple[str, ...] | None) -> dict[str, set[str]]:
-    """Names of the nodes that stay fp32, by graph."""
-    from asrpack.graph.quantization.layers import matching, output_layers
-
-    models = read_graphs(source)
-    if patterns is None:
-        return {Path(name).stem: output_layers(model) for name, model in models.items()}
-    found = {Path(name).stem: matching(model, patterns) for name, model in models.items()}
-    for pattern in patterns:
-        if not any(by_pattern[pattern] for by_pattern in found.values()):
-            raise unmatched(pattern, weight_names(models.values()))
-    return {name: set().union(*by_pattern.values()) for name, by_pattern in found.items()}
-
-
-def unmatched(pattern: str, weights: Sequence[str]) -> InputError:
-    """The refusal of a pattern that matches none of these."""
-    return InputError(
-        f"the pattern {pattern!r} of `exclude` names no layer that can be quantized",
-        code="exclude-unmatched",
-        place="quantize",
-        remedy=f"use the names of weights, such as {', '.join(weights[:3])}",
-    )

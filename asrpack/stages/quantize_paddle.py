@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.stages import stage
-from asrpack.stages.quantize import QuantizeParams, unmatched
+from asrpack.stages.layer_choice import unmatched
+from asrpack.stages.quantize import QuantizeParams
 from asrpack.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
@@ -66,23 +67,20 @@ class QuantizePaddle(Stage):
         context.progress(len(specs) + 1, len(specs) + 1, shown)
 
 
-def _excluded(
-    programs: Mapping[str, Program], patterns: tuple[str, ...] | None
-) -> dict[str, set[str]]:
-    """Names of the matrices that stay fp32, by graph."""
+def _excluded(programs: Mapping[str, Program], patterns: tuple[str, ...]) -> dict[str, set[str]]:
+    """Names of the matrices that stay fp32, by graph: the output layers, and what is named."""
     from asrpack.graph.pir import precision
     from asrpack.graph.pir.weights import weight_matrices
 
-    if patterns is None:
-        return {name: precision.output_layers(program) for name, program in programs.items()}
     found = {name: precision.matching(program, patterns) for name, program in programs.items()}
     for pattern in patterns:
         if not any(by_pattern[pattern] for by_pattern in found.values()):
-            raise unmatched(
-                pattern,
-                [m.name for program in programs.values() for m in weight_matrices(program)],
-            )
-    return {name: set().union(*by_pattern.values()) for name, by_pattern in found.items()}
+            weights = [m.name for program in programs.values() for m in weight_matrices(program)]
+            raise unmatched("exclude", pattern, weights)
+    return {
+        name: precision.output_layers(program).union(*found[name].values())
+        for name, program in programs.items()
+    }
 
 
 def _run(folder: Path) -> Run:

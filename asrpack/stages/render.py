@@ -97,6 +97,8 @@ class Render(Stage):
             gpu=metadata.provider is not None,
         )
         sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
+        if "calibration" in inputs:
+            sources |= file_digests(inputs["calibration"], "calibration")
         if "language_model" in inputs:
             sources |= file_digests(inputs["language_model"], "language_model")
         common: dict[str, Any] = {

@@ -15,7 +15,8 @@ from pydantic import Field
 from asrpack.bundle.model import ModelDescription
 from asrpack.stages import stage
 from asrpack.stages.journal import Journal
-from asrpack.stages.quantize import quantize_folder, read_graphs, unmatched, weight_names
+from asrpack.stages.layer_choice import named_layers
+from asrpack.stages.quantize import quantize_folder, read_graphs
 from asrpack.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
@@ -127,17 +128,13 @@ def _layers(folder: Path) -> dict[LayerId, Layer]:
 def _forced(
     folder: Path, layers: Mapping[LayerId, Layer], patterns: tuple[str, ...]
 ) -> frozenset[LayerId]:
-    from asrpack.graph.quantization.layers import matching
-
-    models = read_graphs(folder)
-    found = {Path(name).stem: matching(model, patterns) for name, model in models.items()}
-    for pattern in patterns:
-        if not any(by_pattern[pattern] for by_pattern in found.values()):
-            raise unmatched(pattern, weight_names(models.values()))
+    models = {Path(name).stem: model for name, model in read_graphs(folder).items()}
+    nodes: dict[str, list[str]] = {graph: [] for graph in models}
+    for (graph, _), layer in layers.items():
+        nodes[graph].append(layer.node)
+    found = named_layers(models, nodes, "exclude", patterns)
     return frozenset(
-        (graph, weight)
-        for (graph, weight), layer in layers.items()
-        if any(layer.node in nodes for nodes in found[graph].values())
+        identity for identity, layer in layers.items() if layer.node in found[identity[0]]
     )
 
 

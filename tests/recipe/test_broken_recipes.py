@@ -42,6 +42,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     for before, key in zip("abcdefg", "bcdefgh", strict=True)
 )
 PEM = f"key: -----BEGIN PRIVATE KEY-----\n{'tops3cretABC' * 5}\n-----END PRIVATE KEY-----\n"
+CALIBRATION = '  calibration: {manifest: "${QUICKSTART}/data/calibration.jsonl"}\n'
 SIGN = "sign: {key: {file: keys/vendor.pem}}"
 
 SCHEMA_FAULTS = (
@@ -102,6 +103,13 @@ SCHEMA_FAULTS = (
         "quantize_without_int8", ("precision: int8", "precision: fp16, quantize: {exclude: [ctc]}")
     ),
     edit("auto_on_paddle", ("onnxruntime, precision: int8", "paddle_inference, precision: auto")),
+    edit(
+        "block_size_on_paddle",
+        (
+            "onnxruntime, precision: int8",
+            "paddle_inference, precision: int8, quantize: {method: weight_only, block_size: 64}",
+        ),
+    ),
     edit("search_without_auto", ("precision: int8", "precision: int8, search: {seconds: 60}")),
     edit("auto_unbounded", ("precision: int8", "precision: auto")),
     edit(
@@ -118,6 +126,38 @@ SCHEMA_FAULTS = (
     ),
     edit("size_bounds_nothing", ("error_rate: {max: 0.08}", "size: {}")),
     edit("memory_in_words", ("error_rate: {max: 0.08}", "memory: {max_bytes: 200 MB}")),
+    edit(
+        "observer_without_static",
+        ("precision: int8", "precision: int8, quantize: {observer: hist}"),
+    ),
+    edit(
+        "static_operators_of_dynamic",
+        ("precision: int8", "precision: int8, quantize: {operators: [matmul, attention]}"),
+    ),
+    edit("cpu_of_dynamic", ("precision: int8", "precision: int8, quantize: {cpu: arm64}")),
+    edit(
+        "percentile_of_another_observer",
+        (
+            "precision: int8",
+            "precision: int8, quantize: {method: static, observer: entropy, percentile: 99.9}",
+        ),
+    ),
+    edit(
+        "attention_by_paddleslim",
+        (
+            "precision: int8",
+            "precision: int8, quantize: {method: static, observer: kl, operators: [attention]}",
+        ),
+    ),
+    edit(
+        "unknown_observer",
+        ("precision: int8", "precision: int8, quantize: {method: static, observer: histogram}"),
+    ),
+    edit(
+        "no_operators",
+        ("precision: int8", "precision: int8, quantize: {method: static, operators: []}"),
+    ),
+    edit("smooth_over_one", ("precision: int8", "precision: int8, quantize: {smooth: 1.5}")),
     edit("chunk_of_nothing", ("gate:", "streaming: {chunk_size: 0}\ngate:")),
     edit("chunk_misspelt", ("gate:", "streaming: {chunksize: 16, left_chunks: -2}\ngate:")),
     edit("streaming_is_a_switch", ("gate:", "streaming: true\ngate:")),
@@ -214,6 +254,21 @@ NAMED_THINGS = (
     edit(
         "no_language_model_to_evaluate",
         ("gate:", "evaluate: {methods: [ctc_greedy_search, ctc_beam_search]}\ngate:"),
+    ),
+    edit(
+        "static_without_calibration",
+        ("precision: int8", "precision: int8, quantize: {method: static}"),
+        (CALIBRATION, ""),
+    ),
+    edit(
+        "smooth_without_calibration",
+        ("precision: int8", "precision: int8, quantize: {smooth: 0.5}"),
+        (CALIBRATION, ""),
+    ),
+    edit(
+        "paddleslim_without_network",
+        ("paddlespeech", "onnx"),
+        ("precision: int8", "precision: int8, quantize: {method: static, observer: kl}"),
     ),
     edit("no_right_decoder", ("gate:", "decode: {reverse_weight: 0.3}\ngate:")),
     edit("recipient_missing", ("keys/acme.pub", "keys/acne.pub")),

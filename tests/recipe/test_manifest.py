@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,17 @@ def test_overlap_is_found_by_content(folder: Path) -> None:
     )
     assert [(a.id, b.id) for a, b in overlap(first, second)] == [("a.wav", "copy.wav")]
     assert overlap(first[1:], second) == []
+
+
+def test_overlap_is_found_in_another_lossless_format(quickstart: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(quickstart / "data/calibration/00006.flac", dtype="int16")
+    soundfile.write(tmp_path / "again.wav", samples, rate)
+    soundfile.write(tmp_path / "quieter.wav", samples // 2, rate)
+    names = ("quieter.wav", "again.wav")
+    second = read_manifest(write(tmp_path, *({"audio": n, "text": "y"} for n in names)))
+    first = read_manifest(quickstart / "data/calibration.jsonl")
+    (pair,) = overlap(first, second)
+    assert (pair[0].audio.name, pair[1].id) == ("00006.flac", "again.wav")
 
 
 def test_quickstart_sets(quickstart: Path) -> None:

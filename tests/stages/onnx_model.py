@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from asrpack.bundle.model import FbankSpec, ModelDescription
+from asrpack.graph.quantization.operators import activations, operator_kinds
 from asrpack.measure.cases import make_cases, onnx_run, save_cases
 from asrpack.networks.interface import GraphSpec, floats, integers
 
@@ -159,3 +161,14 @@ def _model(nodes, inputs, outputs, constants) -> onnx.ModelProto:  # type: ignor
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def write_ranges(folder: Path, path: Path) -> Path:
+    """What the calibrate stage leaves, for numbers within 4 everywhere."""
+    ranges = {}
+    for file in sorted(folder.glob("*.onnx")):
+        model = onnx.load(file)
+        names = activations(model, set(operator_kinds(model)))
+        ranges[file.stem] = dict.fromkeys(names, (-4.0, 4.0))
+    path.write_text(json.dumps({"ranges": ranges}))
+    return path

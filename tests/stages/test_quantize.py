@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from asrpack.errors import InputError
 from asrpack.graph.quantization.half import to_fp16
 from asrpack.measure.cases import load_cases, onnx_run
+from asrpack.runtime.cpu import cpu_flags, has_vnni
+from asrpack.runtime.engines.onnxruntime import open_session
 from asrpack.stages.optimize import Optimize
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.stage import Context
-from tests.stages.onnx_model import write_model
+from tests.stages.onnx_model import write_model, write_ranges
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +58,19 @@ def test_int8_leaves_the_output_layers_alone(inputs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("exclude", "quantized"),
+    ("params", "quantized"),
     [
-        ((), {"hidden.w", "pointwise.w", "ctc.w", "mix.w", "output.w"}),
-        (("ctc*", "mix.w"), {"hidden.w", "pointwise.w", "output.w"}),
-        (("*",), set()),
+        ({"operators": ("output",)}, {"ctc.w", "output.w"}),
+        ({"operators": ("matmul", "output"), "exclude": ("ctc*", "mix.w")},
+         {"hidden.w", "pointwise.w", "output.w"}),
+        ({"exclude": ("*",)}, set()),
+        ({"include": ("*i*",)}, {"hidden.w", "pointwise.w", "mix.w"}),
+        ({"include": ("*i*",), "exclude": ("mix",)}, {"hidden.w", "pointwise.w"}),
+        ({"include": ("ctc",)}, set()),
     ],
-)
-def test_a_list_of_patterns_replaces_the_default(inputs, tmp_path, exclude, quantized):
-    folder = quantize(inputs, tmp_path / "out", precision="int8", exclude=exclude)
+)  # fmt: skip
+def test_what_is_quantized(inputs, tmp_path, params, quantized):
+    folder = quantize(inputs, tmp_path / "out", precision="int8", **params)
     assert matrices(folder) == quantized
 
 
@@ -74,6 +80,9 @@ def test_a_pattern_that_names_nothing_is_an_error(inputs, tmp_path):
     assert caught.value.code == "exclude-unmatched"
     assert "'encoder.*'" in caught.value.message
     assert "hidden.w" in caught.value.remedy
+    with pytest.raises(InputError) as caught:
+        quantize(inputs, tmp_path / "again", precision="int8", include=("hidden.x",))
+    assert caught.value.code == "include-unmatched"
 
 
 @pytest.mark.parametrize("params", [{"precision": "int2"}, {"block_size": 48}, {"method": "hqq"}])
@@ -107,8 +116,8 @@ def test_blocks_leave_the_output_layers_alone_and_take_patterns(inputs, tmp_path
         "pointwise.w",
         "mix.w",
     }
-    chosen = quantize(inputs, tmp_path / "b", **params, exclude=("mix.w", "ctc"))
-    assert blocks(chosen) == {"hidden.w", "pointwise.w", "output.w"}
+    chosen = quantize(inputs, tmp_path / "b", **params, exclude=("mix.w",))
+    assert blocks(chosen) == {"hidden.w", "pointwise.w"}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,55 @@ def test_outputs_stay_close_and_fp32_and_files_valid(inputs, tmp_path, way, tole
         assert graph.producer_name == "asrpack"
         assert {item.key for item in graph.metadata_props} == {"asrpack.family", "asrpack.graph"}
         assert path.stat().st_size < 0.8 * (inputs["onnx"] / path.name).stat().st_size
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"cpu": "arm64"}, {"cpu": "avx2", "operators": ("matmul", "conv", "output")}],
+    ids=str,
+)
+def test_static_int8(inputs, tmp_path, params):
+    """Ranges of activations are in the graph; the same input gives the same bytes."""
+    calibration = write_ranges(inputs["onnx"], tmp_path / "calibration.json")
+    folders = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        wanted = Quantize.Params(method="static", **params)
+        given = {"onnx": inputs["onnx"], "calibration": calibration}
+        Quantize().run(wanted, given, tmp_path / name, Context())
+        folders.append(tmp_path / name / "onnx")
+    expected = {"hidden.w", "pointwise.w", "mix.w"}
+    assert matrices(folders[0]) == expected | (
+        {"ctc.w", "output.w"} if "operators" in params else set()
+    )
+    run = onnx_run(folders[0])
+    for case in load_cases(inputs["cases"]):
+        found = run(case.graph, case.feed)
+        for name, values in case.expected.items():
+            assert np.abs(found[name] - values).mean() < 0.2
+    for path in folders[0].iterdir():
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph, full_check=True)
+        assert "DynamicQuantizeLinear" not in {node.op_type for node in graph.graph.node}
+        assert graph.producer_name == "asrpack"
+        assert path.read_bytes() == (folders[1] / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(("cpu", "kernel"), [("any", "exact"), ("avx2", "fast")])
+@pytest.mark.parametrize("method", ["dynamic", "static"])
+def test_weights_of_seven_bits_need_no_exact_kernel(inputs, tmp_path, method, cpu, kernel):
+    calibration = write_ranges(inputs["onnx"], tmp_path / "calibration.json")
+    (tmp_path / "out").mkdir()
+    given = {"onnx": inputs["onnx"], "calibration": calibration}
+    Quantize().run(Quantize.Params(method=method, cpu=cpu), given, tmp_path / "out", Context())
+    data = (tmp_path / "out/onnx/encoder.onnx").read_bytes()
+    session = open_session(data, "encoder.onnx")
+    if kernel == "exact" and not has_vnni(cpu_flags()):
+        options = session.get_session_options()
+        assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    else:
+        with pytest.raises(RuntimeError):
+            session.get_session_options().get_session_config_entry("session.x64quantprecision")
 
 
 @all_ways

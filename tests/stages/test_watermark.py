@@ -19,7 +19,7 @@ from asrpack.stages.optimize import Optimize
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.stage import Context
 from asrpack.stages.watermark import Watermark, read_weights
-from tests.stages.onnx_model import write_model
+from tests.stages.onnx_model import write_model, write_ranges
 
 KEY = bytes(range(32))
 NAMES = {"encoder/hidden.w", "encoder/pointwise.w", "encoder/ctc.w", "decoder/mix.w",
@@ -35,8 +35,10 @@ WAYS = {
     "int8 small blocks": {"precision": "int8", "method": "weight_only", "block_size": 32},
     "int4": {"precision": "int4"},
     "int4 small blocks": {"precision": "int4", "block_size": 32},
+    "static": {"method": "static"},
+    "static of 7 bits": {"method": "static", "cpu": "avx2"},
 }
-INTEGERS = [way for way in WAYS if way.startswith("int")]
+INTEGERS = [way for way in WAYS if way.startswith(("int", "static"))]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,11 @@ def quantized(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     result = {}
     for way, params in WAYS.items():
         out = tmp_path_factory.mktemp(way)
-        given = {"onnx": original, "cases": original.parents[1] / "cases.npz"}
+        given = {
+            "onnx": original,
+            "cases": original.parents[1] / "cases.npz",
+            "calibration": write_ranges(original, out / "ranges.json"),
+        }
         Quantize().run(Quantize.Params(**params), given, out, Context())
         result[way] = out / "onnx"
     return result

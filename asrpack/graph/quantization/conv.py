@@ -19,7 +19,7 @@ from asrpack.graph.weights import QUANTIZED
 _TO_THE_END = 1 << 40
 
 
-def quantize_convolutions(model: ir.Model, names: Collection[str]) -> None:
+def quantize_convolutions(model: ir.Model, names: Collection[str], limit: int = 127) -> None:
     """Rewrites the named nodes in place, by the same scheme as matrix products.
 
     The input is quantized once, as a whole; its windows are put side by side as integers. The
@@ -27,16 +27,18 @@ def quantize_convolutions(model: ir.Model, names: Collection[str]) -> None:
 
     Args:
         names: of convolutions that :func:`asrpack.graph.quantization.layers.is_convolution` takes.
+        limit: the greatest code.
     """
     for node in list(model.graph):
         if node.name in names:
-            _Rewriting(model.graph, node).apply()
+            _Rewriting(model.graph, node, limit).apply()
 
 
 class _Rewriting:
     """Of one node."""
 
-    def __init__(self, graph: ir.Graph, node: ir.Node) -> None:
+    def __init__(self, graph: ir.Graph, node: ir.Node, limit: int) -> None:
+        self.limit = limit
         self.graph = graph
         self.node = node
         weight = node.inputs[1]
@@ -82,9 +84,9 @@ class _Rewriting:
         out = self.kernel.shape[0]
         order = (*range(2, self.kernel.ndim), 1, 0)
         matrix = np.ascontiguousarray(self.kernel.transpose(order).reshape(-1, out))
-        steps = (np.abs(matrix).max(axis=0) / 127).astype(np.float32)
+        steps = (np.abs(matrix).max(axis=0) / self.limit).astype(np.float32)
         steps[steps == 0] = 1
-        stored = np.rint(matrix / steps).clip(-127, 127).astype(np.int8)
+        stored = np.rint(matrix / steps).clip(-self.limit, self.limit).astype(np.int8)
         weight = self.store(f"{self.name}{QUANTIZED}", stored)
         weight_scale = self.store(f"{self.name}_scale", steps)
         weight_zero = self.store(f"{self.name}_zero_point", np.zeros(out, np.int8))

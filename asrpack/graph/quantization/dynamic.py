@@ -17,13 +17,14 @@ from asrpack.graph.quiet import quiet
 from asrpack.graph.weights import QUANTIZED
 
 
-def to_int8(model: ModelProto, excluded: set[str]) -> ModelProto:
+def to_int8(model: ModelProto, excluded: set[str], *, reduced: bool = False) -> ModelProto:
     """Dynamic quantization of matrix products, convolutions without groups, and LSTMs.
 
     int8 weights per output channel, uint8 activations per tensor. ONNX Runtime has no int8 GRU.
 
-    Weights are symmetric over [-127, 127], step = max|channel| / 127. An activation that feeds
-    several layers is quantized once. Changes ``model``.
+    Weights are symmetric over [-127, 127], step = max|channel| / 127; where they are ``reduced``
+    to 7 bits, over [-64, 64], convolutions too. An activation that feeds several layers is
+    quantized once. Changes ``model``.
 
     On x86-64 without VNNI, ONNX Runtime's fast kernel for these types saturates at 16 bits; a
     session must set ``session.x64quantprecision`` to 1 there, which is exact. Where there is VNNI
@@ -36,7 +37,7 @@ def to_int8(model: ModelProto, excluded: set[str]) -> ModelProto:
     chosen = {node.name for node in quantizable(model) if node.op_type == "Conv"} - excluded
     if chosen:
         convolved = ir.from_proto(model)
-        quantize_convolutions(convolved, chosen)
+        quantize_convolutions(convolved, chosen, limit=64 if reduced else 127)
         RemoveUnusedNodesPass()(convolved)
         NameFixPass()(convolved)
         model = ir.to_proto(convolved)
@@ -47,6 +48,7 @@ def to_int8(model: ModelProto, excluded: set[str]) -> ModelProto:
             path,
             op_types_to_quantize=["MatMul", "LSTM"],
             per_channel=True,
+            reduce_range=reduced,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=sorted(excluded),
             extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 from onnx import ModelProto, NodeProto, TensorProto, helper
@@ -68,13 +68,11 @@ def output_layers(model: ModelProto) -> set[str]:
     return layers
 
 
-def matching(model: ModelProto, patterns: Sequence[str]) -> dict[str, set[str]]:
-    """For each shell pattern the nodes it names, by their own or their weight's name."""
+def matching(model: ModelProto, nodes: Collection[str], pattern: str) -> set[str]:
+    """Which of these nodes a shell pattern names, by their own or their weight's name."""
     return {
-        pattern: {
-            node.name
-            for node in quantizable(model)
-            if fnmatchcase(node.name, pattern) or fnmatchcase(node.input[1], pattern)
-        }
-        for pattern in patterns
+        node.name
+        for node in model.graph.node
+        if node.name in nodes
+        and (fnmatchcase(node.name, pattern) or fnmatchcase(node.input[1], pattern))
     }

@@ -20,6 +20,9 @@ from asrpack.runtime.cpu import cpu_flags, has_vnni
 from asrpack.runtime.providers import Chain, Provider
 from asrpack.runtime.threads import default_threads
 
+# Metadata of a graph whose weights have 7 bits.
+SEVEN_BITS = "asrpack.seven_bits"
+
 
 class OnnxGraph:
     """A :class:`asrpack.runtime.engines.Graph` around a session."""
@@ -56,8 +59,9 @@ def open_session(
     options.use_deterministic_compute = True
     options.log_severity_level = 3
     # Without VNNI the default kernel for int8 weights adds pairs of products in 16 bits and
-    # saturates; the other one is exact, and less than half as fast where there is VNNI.
-    if not has_vnni(cpu_flags()):
+    # saturates; the other one is exact, and less than half as fast where there is VNNI. Weights of
+    # 7 bits do not saturate it.
+    if SEVEN_BITS.encode() not in model and not has_vnni(cpu_flags()):
         options.add_session_config_entry("session.x64quantprecision", "1")
     chain: Chain = [(CPU, {})] if provider is None else provider.chain(Path(name).stem)
     try:
