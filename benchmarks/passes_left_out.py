@@ -101,7 +101,9 @@ class FuseAttention(InPlacePass):
             product = scores.inputs[0].producer()
             query, keys = product.inputs
             heads = query.producer().inputs[0]  # (B, T, heads, channels)
-            key = [side.producer().inputs[0] for side in keys.producer().inputs]
+            made_of = keys.producer()
+            parts = made_of.inputs if made_of.op_type == "Add" else [keys]
+            key = [part.producer().inputs[0].producer().inputs[0] for part in parts]
             (mix,) = node.outputs[0].consumers()
             value = mix.inputs[1].producer().inputs[0]
             (turned,) = mix.outputs[0].consumers()
@@ -112,7 +114,7 @@ class FuseAttention(InPlacePass):
                 made.append(ir.node(operator, inputs, more))
                 return made[-1].outputs[0]
 
-            key3 = add("Add", [side.producer().inputs[0] for side in key])
+            key3 = add("Add", key) if len(key) > 1 else key[0]
             count = add("Shape", [heads], start=1, end=2)
             wide = add("Expand", [scores.inputs[1], add("Concat", [front, count, back], axis=0)])
             shape = constant(heads.producer().inputs[1])
@@ -127,14 +129,58 @@ class FuseAttention(InPlacePass):
         return PassResult(model, modified=True)
 
 
+class FirstConvolutionAsProduct(InPlacePass):
+    """The convolution of one channel as a Gemm of its windows, channels last.
+
+    What int8 makes of the second convolution reads channels last, and ONNX Runtime's own layout
+    has to be turned for it.
+    """
+
+    def call(self, model: ir.Model) -> PassResult:
+        """Replaces the convolutions over one channel and the Relu after each."""
+        graph = model.graph
+        for node in [node for node in graph if node.op_type == "Conv"]:
+            kernel = constant(node.inputs[1])
+            if kernel.shape[1] != 1 or node.attributes.get_int("group", 1) != 1:
+                continue
+            (relu,) = node.outputs[0].consumers()
+            made: list[ir.Node] = []
+
+            def add(operator: str, inputs: list, made: list = made, **more: object) -> ir.Value:
+                made.append(ir.node(operator, inputs, more))
+                return made[-1].outputs[0]
+
+            def whole(label: str, *numbers: int) -> ir.Value:
+                return store(graph, f"first.{label}", np.array(numbers))
+
+            out, _, high, wide = kernel.shape
+            last = add("Transpose", [node.inputs[0]], perm=[0, 2, 3, 1])
+            axes, steps = whole("axes", 1, 2), whole("steps", *node.attributes["strides"].as_ints())
+            windows = []
+            for y, x in np.ndindex(high, wide):
+                start = whole(f"start{y}{x}", y, x)
+                ends = [n if n else 1 << 40 for n in (y + 1 - high, x + 1 - wide)]
+                end = whole(f"end{y}{x}", *ends)
+                windows.append(add("Slice", [last, start, end, axes, steps]))
+            rows = add("Reshape", [add("Concat", windows, axis=-1), whole("rows", -1, high * wide)])
+            matrix = store(graph, "first.matrix", kernel.reshape(out, -1).T.copy())
+            product = add("Relu", [add("Gemm", [rows, matrix, node.inputs[2]])])
+            places = add("Shape", [windows[0]], end=3)
+            shape = add("Concat", [places, whole("out", out)], axis=0)
+            first = add("Transpose", [add("Reshape", [product, shape])], perm=[0, 3, 1, 2])
+            graph.insert_before(node, made)
+            relu.outputs[0].replace_all_uses_with(first)
+        return PassResult(model, modified=True)
+
+
 @dataclass(frozen=True)
 class LeftOut:
-    """A pass, what it does, and whether it makes operators of ONNX Runtime's own."""
+    """A pass, what it does, and whether it comes after quantization."""
 
     name: str
     description: str
     apply: Callable[[], InPlacePass]
-    contrib: bool
+    after_int8: bool
 
 
 LEFT_OUT = (
@@ -146,4 +192,10 @@ LEFT_OUT = (
         True,
     ),
     LeftOut("MultiHeadAttention", "products, mask and softmax as one", FuseAttention, True),
+    LeftOut(
+        "first convolution as product",
+        "windows of the one channel side by side, channels last",
+        FirstConvolutionAsProduct,
+        True,
+    ),
 )

@@ -28,7 +28,7 @@ class FoldScale(InPlacePass):
                 continue
             factor, scale = found
             constants = _carriers(factor)
-            if not constants or _readers(factor) != {node}:
+            if not constants:
                 continue
             for value in constants:
                 array = constant(value)
@@ -52,9 +52,9 @@ def _scale(node: ir.Node) -> tuple[ir.Value, float] | None:
     return None
 
 
-def _readers(value: ir.Value) -> set[ir.Node]:
-    """The nodes that the numbers of a value matter to."""
-    return {use.node for use in value.uses() if use.node.op_type != "Shape"}
+def _is_read_once(value: ir.Value) -> bool:
+    """Whether the numbers of a value matter to one input of one node."""
+    return sum(use.node.op_type != "Shape" for use in value.uses()) == 1
 
 
 def _carriers(value: ir.Value | None) -> list[ir.Value]:
@@ -65,12 +65,13 @@ def _carriers(value: ir.Value | None) -> list[ir.Value]:
     if array is not None:
         return [value] if array.dtype.kind == "f" and len(value.uses()) == 1 else []
     node = value.producer()
-    if node is None or len(_readers(value)) != 1:
+    if node is None or not _is_read_once(value):
         return []
     if node.op_type in _MOVING:
         return _carriers(node.inputs[0])
     if node.op_type == "MatMul":
-        return _carriers(node.inputs[1]) or _carriers(node.inputs[0])
+        by_weight = constant(node.inputs[1]) is not None
+        return _carriers(node.inputs[1 if by_weight else 0])
     if node.op_type == "Add":
         both = [_carriers(side) for side in node.inputs]
         return [value for side in both for value in side] if all(both) else []

@@ -74,6 +74,21 @@ def test_a_weight_of_two_layers_stays(rng):
     assert operators(applied(before, FoldScale())) == operators(before)
 
 
+def test_a_sum_of_a_value_with_itself_stays(rng):
+    before = graph(
+        [
+            node("MatMul", ["x", "w"], ["h"]),
+            node("Add", ["h", "h"], ["i"]),
+            node("Mul", ["i", "half"], ["j"]),
+            node("Relu", ["j"], ["y"]),
+        ],
+        {"x": ["T", 6]},
+        {"y": ["T", 6]},
+        {"w": rng.standard_normal((6, 6), np.float32), "half": np.float32(0.5)},
+    )
+    assert operators(applied(before, FoldScale())) == operators(before)
+
+
 def test_the_root_of_the_heads_size_goes_into_the_query(rng):
     before = graph(
         [
