@@ -37,8 +37,9 @@ class NamedPass:
 def standard_passes(graph_name: str) -> tuple[NamedPass, ...]:
     """What every exported graph goes through.
 
-    Nothing here depends on the machine: no layouts, no contrib operators. ONNX Runtime does
-    those when it loads the graph, for the machine it is on, and moves transposes then, too.
+    Nothing here depends on the machine: no layouts of its vectors, no contrib operators. ONNX
+    Runtime does those when it loads the graph, for the machine it is on. What each pass is worth:
+    docs/passes.md.
     """
     return (
         NamedPass("fold constants", FoldConstants()),

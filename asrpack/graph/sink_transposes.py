@@ -68,6 +68,8 @@ def _sink_binary(graph: ir.Graph, node: ir.Node) -> bool:
         return True
     if number is not None or not _is_narrow(other, len(perm)):
         return False
+    if _is_narrow(_source(transposed), len(perm)):
+        return False  # such as the mask that was turned here before
     turned = ir.node("Transpose", [other], {"perm": _inverse(perm)})
     graph.insert_before(node, turned)
     _swap(graph, node, perm, [_source(transposed), turned.outputs[0]])

@@ -75,6 +75,19 @@ def test_a_transpose_stays_where_the_other_side_is_as_large(rng):
     assert applied(before, SinkTransposes()).graph.node == before.graph.node
 
 
+def test_two_that_are_both_next_to_nothing_stay():
+    before = graph(
+        [
+            node("Transpose", ["x"], ["a"], perm=SWAP),
+            node("Mul", ["a", "z"], ["b"]),
+            node("Relu", ["b"], ["y"]),
+        ],
+        {"x": ["B", "T", 1], "z": ["B", 1, "T"]},
+        {"y": ["B", 1, "T"]},
+    )
+    assert applied(before, SinkTransposes()).graph.node == before.graph.node
+
+
 def test_a_transpose_that_others_read_stays():
     before = graph(
         [
