@@ -12,13 +12,17 @@ from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_rule
 
 from asrpack.errors import ToolchainError
+from asrpack.graph.channels_last import ChannelsLast
 from asrpack.graph.conv1d import ReduceConvRank
 from asrpack.graph.conv_bias import FoldConvBias
 from asrpack.graph.deduplicate import Deduplicate
 from asrpack.graph.fold import FoldConstants
+from asrpack.graph.fold_scale import FoldScale
 from asrpack.graph.pointwise_conv import PointwiseConvToMatMul
+from asrpack.graph.position_scores import MaskByKey, MergePositionScores
 from asrpack.graph.quiet import quiet
 from asrpack.graph.simplify import Simplify
+from asrpack.graph.sink_transposes import SinkTransposes
 from asrpack.graph.strip import Strip
 
 
@@ -33,8 +37,9 @@ class NamedPass:
 def standard_passes(graph_name: str) -> tuple[NamedPass, ...]:
     """What every exported graph goes through.
 
-    Nothing here depends on the machine: no layouts, no contrib operators. ONNX Runtime does
-    those when it loads the graph, for the machine it is on, and moves transposes then, too.
+    Nothing here depends on the machine: no layouts of its vectors, no contrib operators. ONNX
+    Runtime does those when it loads the graph, for the machine it is on. What each pass is worth:
+    docs/passes.md.
     """
     return (
         NamedPass("fold constants", FoldConstants()),
@@ -43,6 +48,11 @@ def standard_passes(graph_name: str) -> tuple[NamedPass, ...]:
         NamedPass("reduce convolution rank", ReduceConvRank()),
         NamedPass("fold batch norm", RewritePass([fuse_batchnorm_into_conv_rule])),
         NamedPass("pointwise convolution to MatMul", PointwiseConvToMatMul()),
+        NamedPass("merge position scores", MergePositionScores()),
+        NamedPass("fold scale", FoldScale()),
+        NamedPass("mask by key", MaskByKey()),
+        NamedPass("channels last", ChannelsLast()),
+        NamedPass("sink transposes", SinkTransposes()),
         NamedPass("merge transposes", Simplify()),
         NamedPass("deduplicate", Deduplicate()),
         NamedPass("remove unused", RemoveUnusedNodesPass()),

@@ -24,7 +24,7 @@ class Optimize(Stage):
     """
 
     name: ClassVar[str] = "optimize"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     outputs: ClassVar[tuple[str, ...]] = ("onnx",)
     tools: ClassVar[tuple[str, ...]] = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript")
     isolated: ClassVar[bool] = True
