@@ -22,6 +22,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
+from asrpack.runtime.session import open_session
 from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass
 
 from asrpack.graph.files import load_graph, save_graph, save_proto
@@ -29,7 +30,6 @@ from asrpack.graph.passes import run_passes, standard_passes
 from asrpack.graph.quantization.dynamic import to_int8
 from asrpack.graph.quantization.layers import output_layers
 from asrpack.measure.host import describe_host
-from asrpack.runtime.session import open_session
 from benchmarks.int8 import MANIFEST, feeds
 from benchmarks.make_conformer import configuration, write_model
 from benchmarks.passes_left_out import LEFT_OUT, LeftOut
