@@ -32,3 +32,14 @@ def derived_name(source: ir.Value) -> str:
     """
     assert source.name is not None
     return source.name if len(source.uses()) == 1 else f"{source.name}.rearranged"
+
+
+def initializer(name: str, array: NDArray[Any]) -> ir.Value:
+    """A constant that a graph has yet to register."""
+    tensor = ir.tensor(array, name=name)
+    return ir.Value(
+        name=name,
+        const_value=tensor,
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(tensor.dtype),
+    )

@@ -13,7 +13,7 @@ from onnx_ir.passes import InPlacePass, PassResult
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
 
-from asrpack.graph.constants import constant, integers
+from asrpack.graph.constants import constant, initializer, integers
 
 # Folding these would store what a few numbers describe.
 _GROWING = frozenset({"ConstantOfShape", "EyeLike", "Expand", "Range", "Tile"})
@@ -61,14 +61,8 @@ def _fold_splits(graph: ir.Graph) -> bool:
         axis = node.attributes.get_int("axis", 0)
         parts = np.split(data, np.cumsum(sizes)[:-1], axis=axis)
         for output, part in zip(list(node.outputs), parts, strict=True):
-            name = output.name
-            tensor = ir.tensor(part, name=name)
-            value = ir.Value(
-                name=name,
-                const_value=tensor,
-                shape=ir.Shape(part.shape),
-                type=ir.TensorType(tensor.dtype),
-            )
+            assert output.name is not None
+            value = initializer(output.name, part)
             output.replace_all_uses_with(value, replace_graph_outputs=False)
             graph.register_initializer(value)
         graph.remove(node, safe=True)

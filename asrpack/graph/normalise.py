@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from asrpack.graph.constants import initializer
 from asrpack.networks.foreign import LOGITS, PROBABILITIES, ForeignEncoder, constant_array
 from asrpack.networks.foreign_run import LEAST
 from asrpack.networks.interface import GraphSpec, TensorSpec
@@ -49,14 +50,7 @@ class Ends:
         """An initializer."""
         self._count += 1
         name = f"asrpack_constant_{self._count}"
-        array = np.asarray(value, dtype)
-        tensor = ir.tensor(array, name=name)
-        found = ir.Value(
-            name=name,
-            const_value=tensor,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-        )
+        found = initializer(name, np.asarray(value, dtype))
         self.graph.register_initializer(found)
         return found
 

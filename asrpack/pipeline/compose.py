@@ -51,7 +51,8 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     if variant.on_gpu:
         nodes.append(provider_node(variant, CONFIGURED))
     nodes += _measure(recipe, variant, candidate, test, quantized.calibration)
-    used = None if quantized.calibration is None else fitted
+    fits = quantized.calibration is not None or variant.precision == "auto"
+    used = fitted if fits else None
     nodes += _pack(recipe, checked.model, build, candidate, test, used)
     return nodes
 

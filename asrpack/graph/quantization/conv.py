@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from asrpack.graph.constants import constant
+from asrpack.graph.constants import constant, initializer
 from asrpack.graph.weights import QUANTIZED
 
 _TO_THE_END = 1 << 40
@@ -116,12 +116,6 @@ class _Rewriting:
 
     def store(self, name: str, array: NDArray[np.generic]) -> ir.Value:
         """An initializer."""
-        tensor = ir.tensor(array, name=name)
-        value = ir.Value(
-            name=name,
-            const_value=tensor,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-        )
+        value = initializer(name, array)
         self.graph.register_initializer(value)
         return value
