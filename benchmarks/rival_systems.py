@@ -82,7 +82,7 @@ def asrpack(layout: Layout, precision: str, threads: int) -> System:
         description, graphs=("encoder",), decode=replace(description.decode, method=METHOD)
     )
     folder = layout.fp32 if precision == "fp32" else layout.int8
-    graphs = {"encoder": (folder / "encoder.onnx").read_bytes()}
+    graphs = {"encoder.onnx": (folder / "encoder.onnx").read_bytes()}
     recognizer = Recognizer(description, graphs, threads=threads)
     del graphs
     return System(

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from asrpack.bundle.model import ModelDescription
+from asrpack.measure.error_rate import count_edits, total
 from benchmarks.rival_models import build
 from benchmarks.rival_systems import SYSTEMS, Layout, asrpack, sherpa_onnx
 from benchmarks.rivals import OURS, compare, table, write_audio
@@ -34,7 +35,10 @@ def test_sherpa_onnx_says_what_asrpack_says(layout, name, tmp_path):
     audio = write_audio(tmp_path)
     ours = texts(asrpack(layout, "fp32", 1), audio)
     assert all(ours)
-    assert texts(sherpa_onnx(layout, name, 1), audio) == ours
+    theirs = texts(sherpa_onnx(layout, name, 1), audio)
+    # Their features differ in the last bits, and near ties may fall the other way.
+    edits = total([count_edits(*pair, "cer") for pair in zip(ours, theirs, strict=True)])
+    assert edits.rate < 0.01
 
 
 @pytest.mark.parametrize("name", ["exported", "optimized.int8"])
