@@ -15,9 +15,7 @@ from asrpack.errors import InputError, ToolchainError
 from asrpack.measure.cases import compare_cases, load_cases, save_cases
 from asrpack.protect.watermark import ACCUSE_Z, detect
 from asrpack.runtime.engines import graph_files, open_graph
-from asrpack.stages.convert import Convert
 from asrpack.stages.export import Export
-from asrpack.stages.optimize import Optimize
 from asrpack.stages.quantize_paddle import QuantizePaddle
 from asrpack.stages.stage import Context
 from asrpack.stages.watermark import WatermarkPaddle, read_weights
@@ -152,20 +150,6 @@ def test_the_mark_is_found_and_the_graph_still_runs(
     differences(inputs, out / "paddle", 1)
     for name in ("encoder.json", "decoder.json"):
         assert (out / "paddle" / name).read_bytes() == (quantized[precision] / name).read_bytes()
-
-
-def test_the_original_in_onnx_serves_as_well(inputs, quantized, tmp_path: Path) -> None:
-    """Names, orientation and numbers of the matrices are the same in both formats."""
-    compared = {name: inputs[name] for name in ("cases", "description")}
-    converted = run_stage(Convert(), inputs, tmp_path)
-    optimized = run_stage(Optimize(), {"onnx": converted / "onnx", **compared}, tmp_path)
-    original = read_weights(optimized / "onnx")
-    paddle = read_weights(inputs["paddle"])
-    assert original.keys() == paddle.keys()
-    assert all(np.array_equal(original[name], paddle[name]) for name in original)
-    out = mark(inputs, quantized["int8"], tmp_path / "out")
-    (score,) = detect(original, read_weights(out / "paddle"), KEY, ["acme"])
-    assert score.z > ACCUSE_Z
 
 
 def test_weights_of_another_model_are_refused(inputs, quantized, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The weight matrices of a program, as :mod:`asrpack.graph.weights` has those of an ONNX graph.
 
-A matrix has the same name, orientation and numbers in both: a mark put into one is found in the
-other.
+A matrix has the same name and orientation in both. Passes over the ONNX graph scale or rearrange
+some: a suspect's matrices are held against an original of its own format.
 """
 
 from __future__ import annotations
