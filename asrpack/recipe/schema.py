@@ -143,7 +143,7 @@ class Build(Section):
         of = "target paddle_inference" if self.target == "paddle_inference" else "precision auto"
         if self.precision != "auto" and self.target != "paddle_inference":
             return self
-        for name in self.quantize.model_fields_set - {"exclude"}:
+        for name in sorted(self.quantize.model_fields_set - {"exclude"}):
             raise PydanticCustomError(
                 "quantize_option",
                 "has no effect with {of}, which takes `exclude` only",
