@@ -12,7 +12,7 @@ samples in memory, features, encoder, CTC greedy search, text. PaddleSpeech is m
 sherpa-onnx runs int8 files of its own script's method, of a graph with convolutions as WeNet
 exports it and of asrpack's optimized one (which has nothing but matrix products to offer there).
 
-Systems take turns at each utterance. A round's ratio is of the sums over its utterances; medians
+Systems take turns, all utterances in a row each. A round's ratio is of the sums over them; medians
 are of the rounds. Text is compared with asrpack's fp32, unit by unit.
 
     python -m benchmarks.rivals                          # about 3 minutes of two idle cores, 5 GB
@@ -30,6 +30,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -41,6 +42,7 @@ import soundfile
 from asrpack.measure.error_rate import count_edits, total
 from asrpack.measure.host import describe_host
 from asrpack.recipe.manifest import read_manifest
+from benchmarks.int8 import SETTLING
 from benchmarks.make_conformer import configuration, write_model
 from benchmarks.parity import SHARPNESS
 from benchmarks.rival_models import build
@@ -100,6 +102,9 @@ def write_audio(folder: Path) -> list[Path]:
 def compare(layout: Layout, names: Sequence[str], rounds: int, threads: int) -> dict[str, Any]:
     """Times systems in turn and compares their texts.
 
+    Threads of one system that go on spinning would take the next one's cores: each begins after a
+    pause, with an utterance that does not count.
+
     Args:
         names: of :data:`benchmarks.rival_systems.SYSTEMS`, :data:`REFERENCE` and :data:`OURS`
             among them.
@@ -116,9 +121,11 @@ def compare(layout: Layout, names: Sequence[str], rounds: int, threads: int) -> 
         for name, system in zip(names, systems, strict=True):  # warms up
             texts[name] = [system.ask(index)["text"] for index in range(len(audio))]
         for turn in range(rounds):
-            for utterance in range(len(audio)):
-                for place in range(len(names)):
-                    which = (place + turn + utterance) % len(names)
+            for place in range(len(names)):
+                which = (place + turn) % len(names)
+                time.sleep(SETTLING)
+                systems[which].ask(0)  # wakes its threads up
+                for utterance in range(len(audio)):
                     answer = systems[which].ask(utterance)
                     seconds[turn, which, utterance] = answer["seconds"]
                     cpu[turn, which, utterance] = answer["cpu_seconds"]
