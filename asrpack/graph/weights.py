@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from asrpack.errors import InputError
 from asrpack.graph.block_weights import BlockMatrix, block_matrix
+from asrpack.graph.channel_matrix import ChannelMatrix
 from asrpack.graph.constants import constant
 
 QUANTIZED = "_quantized"
 
 
 @dataclass(frozen=True)
-class WeightMatrix:
+class WeightMatrix(ChannelMatrix):
     """One matrix, ``(in, out)``.
 
     Attributes:
@@ -45,24 +46,9 @@ class WeightMatrix:
         width = _array(self.stored).shape[1]
         return np.broadcast_to(_array(self.scale).astype(np.float32).reshape(-1), (width,))
 
-    @property
-    def zeros(self) -> NDArray[np.float32]:
-        """Code of 0 of an int8 matrix."""
-        return np.zeros(1, np.float32)
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Least and greatest code of an int8 matrix."""
-        return -127, 127
-
-    def codes(self) -> NDArray[np.int8]:
-        """What is stored of an int8 matrix."""
-        return _array(self.stored).astype(np.int8, copy=False)
-
-    def values(self) -> NDArray[np.float32]:
-        """The matrix as the graph multiplies by it."""
-        stored = _array(self.stored).astype(np.float32)
-        return stored if self.steps is None else stored * self.steps
+    def stored_numbers(self) -> NDArray[np.generic]:
+        """Floats or codes."""
+        return _array(self.stored)
 
     def store(self, array: NDArray[np.generic]) -> None:
         """Replaces what is stored; the element type stays."""

@@ -20,6 +20,8 @@ from asrpack.stages.quantize import quantize_folder, read_graphs
 from asrpack.stages.stage import Context, Stage
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from asrpack.graph.quantization.switched import Layer
     from asrpack.measure.evaluation import Sample, Texts
     from asrpack.measure.precision_search import Found, LayerId, Measured
@@ -78,10 +80,11 @@ class Search(Stage):
 
         began = time.monotonic()
         journal = Journal(None if context.scratch is None else context.scratch / "search.jsonl")
-        layers = _layers(inputs["onnx"])
-        forced = _forced(inputs["onnx"], layers, params.exclude)
+        models = {Path(name).stem: model for name, model in read_graphs(inputs["onnx"]).items()}
+        layers = _layers(models)
+        forced = _forced(models, layers, params.exclude)
         limit = began + _RANKING * params.seconds
-        sensitivity = _rank(inputs, layers, journal, context, limit)
+        sensitivity = _rank(models, inputs["cases"], layers, journal, context, limit)
         # What there was no time for counts as harmless: it would be tried last.
         ranked = sorted(layers, key=lambda item: -sensitivity.get(item, 0.0))
         trial = _Trial(params, inputs, journal, context)
@@ -115,20 +118,17 @@ class Search(Stage):
         (out / "search.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
 
 
-def _layers(folder: Path) -> dict[LayerId, Layer]:
+def _layers(models: Mapping[str, ModelProto]) -> dict[LayerId, Layer]:
     from asrpack.graph.quantization.switched import layers
 
     return {
-        (Path(name).stem, layer.weight): layer
-        for name, model in read_graphs(folder).items()
-        for layer in layers(model)
+        (graph, layer.weight): layer for graph, model in models.items() for layer in layers(model)
     }
 
 
 def _forced(
-    folder: Path, layers: Mapping[LayerId, Layer], patterns: tuple[str, ...]
+    models: Mapping[str, ModelProto], layers: Mapping[LayerId, Layer], patterns: tuple[str, ...]
 ) -> frozenset[LayerId]:
-    models = {Path(name).stem: model for name, model in read_graphs(folder).items()}
     nodes: dict[str, list[str]] = {graph: [] for graph in models}
     for (graph, _), layer in layers.items():
         nodes[graph].append(layer.node)
@@ -139,21 +139,21 @@ def _forced(
 
 
 def _rank(
-    inputs: Mapping[str, Path],
+    models: Mapping[str, ModelProto],
+    cases_path: Path,
     layers: Mapping[LayerId, Layer],
     journal: Journal,
     context: Context,
     limit: float,
 ) -> dict[LayerId, float]:
-    """Sensitivity of each layer, as far as there is time for."""
+    """Sensitivity of each layer, as far as there is time for. Changes ``models``."""
     from asrpack.graph.quantization.switched import SWITCHES, switched
     from asrpack.measure.cases import load_cases
     from asrpack.measure.layer_sensitivity import plain_cases, sensitivities
 
     known: dict[LayerId, float] = {}
-    cases = load_cases(inputs["cases"])
-    for name, model in read_graphs(inputs["onnx"]).items():
-        graph = Path(name).stem
+    cases = load_cases(cases_path)
+    for graph, model in models.items():
         own = [identity for identity in layers if identity[0] == graph]
         labels = ["/".join(("sensitivity", *identity)) for identity in own]
         values: Iterator[float] | None = None

@@ -18,18 +18,21 @@ from numpy.typing import NDArray
 
 from asrpack.graph.pir.program import Program
 from asrpack.graph.pir.weights import recurrent_weights, weight_matrices
+from asrpack.graph.symmetric import quantize_channels
 
 # Smaller parameters are a matter of a few kilobytes.
 _MIN_SIZE = 4096
 _LARGEST = np.finfo(np.float16).max
-_CODE_MAX = 127
 # Between a layer that makes logits and a graph's output.
 _AFTER_LOGITS = frozenset({"1.add", "1.cast", "1.reshape", "1.log_softmax", "1.softmax"})
 _LOOK_UPS = frozenset({("1.embedding", 1), ("1.slice", 0)})
 
 
 def output_layers(program: Program) -> set[str]:
-    """Names of the matrices that make logits: see :func:`asrpack.graph.quantize.output_layers`."""
+    """Names of the matrices that make logits.
+
+    See :func:`asrpack.graph.quantization.layers.output_layers`.
+    """
     matrices = {matrix.name for matrix in weight_matrices(program)}
     pending = [(item, False) for item in program.operators if item["#"] == "1.fetch"]
     layers = set()
@@ -74,10 +77,7 @@ def _store_codes(program: Program, name: str, channels: int) -> None:
     weight = program.parameters[name]
     if weight.size < _MIN_SIZE:
         return
-    others = tuple(axis for axis in range(weight.ndim) if axis != channels)
-    steps = (np.abs(weight).max(axis=others, keepdims=True) / _CODE_MAX).astype(np.float32)
-    steps[steps == 0] = 1  # a channel of zeros
-    codes = np.clip(np.rint(weight / steps), -_CODE_MAX, _CODE_MAX).astype(np.int8)
+    codes, steps = quantize_channels(weight, channels)
     # (out,) spreads over the columns of a matrix by itself.
     program.convert(name, codes, steps.reshape(-1) if channels == weight.ndim - 1 else steps)
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asrpack.graph.channel_matrix import ChannelMatrix
 from asrpack.graph.pir.program import Operator, Program
 
 
 @dataclass(frozen=True)
-class ProgramMatrix:
+class ProgramMatrix(ChannelMatrix):
     """One matrix, ``(in, out)``.
 
     Attributes:
@@ -31,31 +32,13 @@ class ProgramMatrix:
         scale = self.program.parameters.get(f"{self.name}_scale")
         return None if scale is None else scale.reshape(-1)
 
-    @property
-    def zeros(self) -> NDArray[np.float32]:
-        """Code of 0 of an int8 matrix."""
-        return np.zeros(1, np.float32)
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Least and greatest code of an int8 matrix."""
-        return -127, 127
-
-    def codes(self) -> NDArray[np.int8]:
-        """What is stored of an int8 matrix."""
-        return self._oriented().astype(np.int8, copy=False)
-
-    def values(self) -> NDArray[np.float32]:
-        """The matrix as the graph multiplies by it."""
-        stored = self._oriented().astype(np.float32)
-        return stored if self.steps is None else stored * self.steps
-
     def store(self, array: NDArray[np.generic]) -> None:
         """Replaces what is stored; the element type stays."""
         kernel = self.program.parameters[self.name].ndim > 2
         self.program.store(self.name, array.T if kernel else array)
 
-    def _oriented(self) -> NDArray[np.generic]:
+    def stored_numbers(self) -> NDArray[np.generic]:
+        """Floats or codes; a kernel turned round."""
         stored = self.program.parameters[self.name]
         return stored if stored.ndim == 2 else stored.reshape(stored.shape[:2]).T
 

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from asrpack.graph.constants import constant, initializer
+from asrpack.graph.symmetric import quantize_channels
 from asrpack.graph.weights import QUANTIZED
 
 _TO_THE_END = 1 << 40
@@ -84,11 +85,9 @@ class _Rewriting:
         out = self.kernel.shape[0]
         order = (*range(2, self.kernel.ndim), 1, 0)
         matrix = np.ascontiguousarray(self.kernel.transpose(order).reshape(-1, out))
-        steps = (np.abs(matrix).max(axis=0) / self.limit).astype(np.float32)
-        steps[steps == 0] = 1
-        stored = np.rint(matrix / steps).clip(-self.limit, self.limit).astype(np.int8)
-        weight = self.store(f"{self.name}{QUANTIZED}", stored)
-        weight_scale = self.store(f"{self.name}_scale", steps)
+        codes, steps = quantize_channels(matrix, 1, self.limit)
+        weight = self.store(f"{self.name}{QUANTIZED}", codes)
+        weight_scale = self.store(f"{self.name}_scale", steps.reshape(-1))
         weight_zero = self.store(f"{self.name}_zero_point", np.zeros(out, np.int8))
         summed = self.add("MatMulInteger", [columns, weight, zero_point, weight_zero])
         summed = self.add("Cast", [summed], to=ir.DataType.FLOAT)

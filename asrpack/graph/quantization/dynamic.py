@@ -14,6 +14,7 @@ from asrpack.graph.quantization.conv import quantize_convolutions
 from asrpack.graph.quantization.layers import quantizable
 from asrpack.graph.quantization.tables import halve_tables
 from asrpack.graph.quiet import quiet
+from asrpack.graph.symmetric import CODE_MAX
 from asrpack.graph.weights import QUANTIZED
 
 
@@ -37,7 +38,7 @@ def to_int8(model: ModelProto, excluded: set[str], *, reduced: bool = False) -> 
     chosen = {node.name for node in quantizable(model) if node.op_type == "Conv"} - excluded
     if chosen:
         convolved = ir.from_proto(model)
-        quantize_convolutions(convolved, chosen, limit=64 if reduced else 127)
+        quantize_convolutions(convolved, chosen, limit=64 if reduced else CODE_MAX)
         RemoveUnusedNodesPass()(convolved)
         NameFixPass()(convolved)
         model = ir.to_proto(convolved)

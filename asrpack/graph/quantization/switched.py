@@ -11,6 +11,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from asrpack.graph.quantization.layers import quantizable
+from asrpack.graph.symmetric import quantize_channels
 
 SWITCHES = "asrpack_switches"
 
@@ -90,12 +91,8 @@ def _round(x: str, name: str) -> list[NodeProto]:
 def _weight(graph: GraphProto, values: np.ndarray, name: str, node: NodeProto) -> list[NodeProto]:
     """Codes and the node that makes numbers of them: stored as they ship, a quarter of fp32."""
     axis = values.ndim - 1 if node.op_type == "MatMul" else 0
-    others = tuple(index for index in range(values.ndim) if index != axis)
-    scale = (np.abs(values).max(axis=others) / 127).astype(np.float32)
-    scale[scale == 0] = 1
-    shape = [-1 if index == axis else 1 for index in range(values.ndim)]
-    codes = np.rint(values / scale.reshape(shape)).clip(-127, 127).astype(np.int8)
-    for label, array in (("codes", codes), ("scale", scale)):
+    codes, steps = quantize_channels(values, axis)
+    for label, array in (("codes", codes), ("scale", steps.reshape(-1))):
         graph.initializer.append(numpy_helper.from_array(array, f"{name}_{label}"))
     inputs = [f"{name}_codes", f"{name}_scale"]
     return [helper.make_node("DequantizeLinear", inputs, [name], axis=axis)]
