@@ -93,9 +93,7 @@ def facts(search: Mapping[str, Any]) -> Iterator[Fact]:
         f"at most {points(budget['max_increase'])} {UNITS[search['metric']]}, "
         f"{count(budget['seconds'])} s",
     )
-    yield Fact(
-        "Stopped", f"{_STOPPED[search['stopped']]}, after {len(search['candidates'])} candidates"
-    )
+    yield Fact("Stopped", f"{_STOPPED[search['stopped']]}; candidates: {len(search['candidates'])}")
     yield Fact(
         "Searched on",
         f"{count(data['utterances'])} utterances, {data['audio_seconds']:.0f} s of audio",

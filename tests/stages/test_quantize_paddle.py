@@ -12,6 +12,8 @@ import pytest
 
 from asrpack.bundle.keys import WATERMARK, armour
 from asrpack.errors import InputError, ToolchainError
+from asrpack.graph.pir.precision import to_fp16
+from asrpack.graph.pir.program import Program
 from asrpack.measure.cases import compare_cases, load_cases, save_cases
 from asrpack.protect.watermark import ACCUSE_Z, detect
 from asrpack.runtime.engines import graph_files, open_graph
@@ -174,3 +176,15 @@ def test_a_graph_too_many_is_refused(inputs, quantized, tmp_path: Path) -> None:
 def test_other_networks(tmp_path: Path, name: str, precision: str) -> None:
     inputs = exported(tmp_path, VARIANTS[name], OTHERS[name])
     differences(inputs, quantize(inputs, tmp_path / "q", precision=precision), 1)
+
+
+def test_a_weight_beyond_fp16_stays_fp32(inputs) -> None:
+    program = Program.load(inputs["paddle"] / "encoder")
+    name = "encoder.encoders.0.feed_forward.w_1.weight"
+    large = program.parameters[name] * np.float32(1e6)
+    program.store(name, large)
+    to_fp16(program)
+    assert program.parameters[name].dtype == np.float32
+    assert np.array_equal(program.parameters[name], large)
+    other = program.parameters["encoder.encoders.0.feed_forward.w_2.weight"]
+    assert other.dtype == np.float16

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asrpack.graph.pir.program import Program
 from asrpack.graph.pir.weights import recurrent_weights, weight_matrices
+from asrpack.graph.quantization.half_storage import fits_half
 from asrpack.graph.symmetric import quantize_channels
 
 # Smaller parameters are a matter of a few kilobytes.
 _MIN_SIZE = 4096
-_LARGEST = np.finfo(np.float16).max
 # Between a layer that makes logits and a graph's output.
 _AFTER_LOGITS = frozenset({"1.add", "1.cast", "1.reshape", "1.log_softmax", "1.softmax"})
 _LOOK_UPS = frozenset({("1.embedding", 1), ("1.slice", 0)})
@@ -68,8 +66,9 @@ def to_int8(program: Program, excluded: set[str]) -> None:
         _store_codes(program, name, 0)
     for name, stored in list(program.parameters.items()):
         readers = {(operator["#"], place) for operator, place in program.readers(name)}
-        if stored.dtype == np.float32 and stored.size >= _MIN_SIZE and readers <= _LOOK_UPS:
-            program.convert(name, _half(stored), None)
+        large = stored.dtype == np.float32 and stored.size >= _MIN_SIZE
+        if large and readers <= _LOOK_UPS and fits_half(stored):
+            program.convert(name, stored.astype(np.float16), None)
 
 
 def _store_codes(program: Program, name: str, channels: int) -> None:
@@ -83,12 +82,7 @@ def _store_codes(program: Program, name: str, channels: int) -> None:
 
 
 def to_fp16(program: Program) -> None:
-    """Stores matrices, kernels and tables as fp16."""
+    """Stores matrices, kernels and tables as fp16; what it does not hold stays fp32."""
     for name, stored in list(program.parameters.items()):
-        if stored.ndim > 1 and stored.size >= _MIN_SIZE:
-            program.convert(name, _half(stored), None)
-
-
-def _half(array: NDArray[Any]) -> NDArray[np.float16]:
-    half: NDArray[np.float16] = np.clip(array, -_LARGEST, _LARGEST).astype(np.float16)
-    return half
+        if stored.ndim > 1 and stored.size >= _MIN_SIZE and fits_half(stored):
+            program.convert(name, stored.astype(np.float16), None)
