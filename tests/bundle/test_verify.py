@@ -132,7 +132,7 @@ def test_a_file_swapped_after_verification_is_not_read(sealed_bundle: SealedBund
     verified = verify_bundle(sealed_bundle.path, [sealed_bundle.bytes_of("vendor.pub")])
     target = sealed_bundle.path / "model" / "encoder.onnx.enc"
     original = target.read_bytes()
-    target.write_bytes(b"\0" + original[1:])
+    target.write_bytes(bytes([original[0] ^ 1]) + original[1:])
     with pytest.raises(RefusedError, match="changed since"):
         verified.read("model/encoder.onnx.enc")
     target.unlink()
