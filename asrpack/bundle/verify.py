@@ -357,9 +357,9 @@ def load_trusted_key(data: bytes) -> TrustedKey:
     return TrustedKey(key, der, hashlib.sha256(pem).hexdigest())
 
 
-def pae(payload: bytes) -> bytes:
+def pae(payload: bytes, kind: str = PAYLOAD_TYPE) -> bytes:
     """DSSE's pre-authentication encoding, the bytes that are signed (DSSE protocol v1)."""
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 
 def read_signature(data: bytes) -> tuple[bytes, bytes, str]:
