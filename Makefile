@@ -15,6 +15,7 @@ quickstart: $(VENV)/build.stamp $(KEYS)/vendor.pem $(KEYS)/vendor.mark $(KEYS)/a
 	$(BIN)/asrpack verify $(BUNDLE) --trust $(KEYS)/vendor.pub
 	$(BIN)/asrpack run $(BUNDLE) $(RECIPE)/data/human/001.wav \
 	  --identity $(KEYS)/acme.key --trust $(KEYS)/vendor.pub
+	@echo "next: $(BIN)/asrpack init MODEL -o recipe.yaml writes a recipe for a model of your own"
 
 $(KEYS)/vendor.pem: | $(VENV)/build.stamp
 	$(BIN)/asrpack keys generate signing -o $@
