@@ -1,8 +1,9 @@
 """Reading keys: what kind a text is, and the one kind that is needed where.
 
-Three kinds: ``signing`` (ECDSA P-256 or P-384; PKCS#8 and SubjectPublicKeyInfo in PEM),
-``recipient`` (X25519 in the same containers, or X-Wing under labels of its own) and
-``watermark`` (32 random bytes under a label of its own). docs/format.md gives the labels.
+Four kinds: ``signing`` (ECDSA P-256 or P-384; PKCS#8 and SubjectPublicKeyInfo in PEM),
+``signing-pq`` (ML-DSA-65 in the same containers), ``recipient`` (X25519 in the same containers, or
+X-Wing under labels of its own) and ``watermark`` (32 random bytes under a label of its own).
+docs/format.md gives the labels.
 
 An X-Wing private key is the 32-byte seed of draft-connolly-cfrg-xwing-kem, its public key the
 1216 bytes of ML-KEM-768 and X25519 one after the other.
@@ -19,9 +20,9 @@ from typing import Any, Literal, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hpke, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, mlkem, x25519
 
-from asrpack.bundle.verify import CURVES
+from asrpack.bundle.verify import CURVE_NAMES
 from asrpack.errors import KeyFileError
 
 XWING_PRIVATE = "ASRPACK X-WING PRIVATE KEY"
@@ -32,11 +33,10 @@ XWING_PUBLIC_SIZE = 1216
 MLKEM_PUBLIC_SIZE = 1184
 WATERMARK_SIZE = 32
 
-Kind = Literal["signing", "recipient", "watermark"]
+Kind = Literal["signing", "signing-pq", "recipient", "watermark"]
 _BLOCK = re.compile(
     r"-----BEGIN ([A-Z0-9 -]{1,64})-----\s(.*?)-----END \1-----", re.DOTALL | re.ASCII
 )
-_CURVE_NAMES = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Key:
 
     Attributes:
         kind: what it is for.
-        algorithm: ``ecdsa-p256``, ``ecdsa-p384``, ``x-wing``, ``x25519`` or ``random-256``.
+        algorithm: ``ecdsa-p256``, ``ecdsa-p384``, ``ml-dsa-65``, ``x-wing``, ``x25519`` or
+            ``random-256``.
         private: whether it must be kept secret.
         public_bytes: DER SubjectPublicKeyInfo; the raw 1216 bytes for X-Wing; for a watermark
             key, which has no public half, a hash of it.
@@ -117,6 +118,29 @@ def signing_public(data: bytes, place: str) -> Key:
 def signing_private(data: bytes, place: str) -> Key:
     """A vendor's private signing key. Raises KeyFileError for anything else."""
     return _expect(read_key(data, place), "signing", True, place)
+
+
+def post_quantum_private(data: bytes, place: str) -> Key:
+    """A vendor's private ML-DSA-65 key. Raises KeyFileError for anything else."""
+    return _expect(read_key(data, place), "signing-pq", True, place)
+
+
+def any_signing_private(data: bytes, place: str) -> Key:
+    """A private key of either kind that signs, ``signing`` or ``signing-pq``.
+
+    Raises:
+        KeyFileError: anything else.
+    """
+    return _expect_any_signing(read_key(data, place), True, place)
+
+
+def any_signing_public(data: bytes, place: str) -> Key:
+    """The public half of either. Raises KeyFileError for anything else."""
+    return _expect_any_signing(read_key(data, place), False, place)
+
+
+def _expect_any_signing(key: Key, private: bool, place: str) -> Key:
+    return _expect(key, "signing-pq" if key.kind == "signing-pq" else "signing", private, place)
 
 
 def recipient_public(data: bytes, place: str) -> Key:
@@ -211,13 +235,17 @@ _OWN_LABELS = {
 def _from_handle(handle: Any, *, private: bool) -> Key:
     public = handle.public_key() if private else handle
     if isinstance(public, ec.EllipticCurvePublicKey):
-        if public.curve.name not in CURVES:
+        if public.curve.name not in CURVE_NAMES:
             raise _UnsupportedKeyError(f"the curve {public.curve.name} is neither P-256 nor P-384")
-        kind, algorithm = "signing", _CURVE_NAMES[public.curve.name]
+        kind, algorithm = "signing", CURVE_NAMES[public.curve.name]
+    elif isinstance(public, mldsa.MLDSA65PublicKey):
+        kind, algorithm = "signing-pq", "ml-dsa-65"
     elif isinstance(public, x25519.X25519PublicKey):
         kind, algorithm = "recipient", "x25519"
     else:
-        raise _UnsupportedKeyError("it is neither ECDSA (P-256, P-384) nor X25519 nor X-Wing")
+        raise _UnsupportedKeyError(
+            "it is none of ECDSA (P-256, P-384), ML-DSA-65, X25519 and X-Wing"
+        )
     der = public.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

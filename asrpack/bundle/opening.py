@@ -17,6 +17,7 @@ from asrpack.bundle.verify import (
     FormatError,
     RefusedError,
     Verified,
+    directory_fault,
     show,
     verify_bundle,
 )
@@ -45,19 +46,15 @@ def check_bundle(bundle: Path, trust: Sequence[bytes]) -> Verified:
     Raises:
         InputError: there is no such directory.
         IntegrityError, ErrorGroup: the bundle is refused, for one reason or several.
-        KeyFileError: a trusted key cannot be read.
+        KeyFileError: a trusted key or policy cannot be read.
     """
-    if not bundle.is_dir():
-        raise InputError(
-            "there is no such bundle directory" if not bundle.exists() else "is not a directory",
-            code="bundle-missing",
-            place=str(bundle),
-            remedy="give the directory that holds model.sig",
-        )
+    if fault := directory_fault(bundle):
+        code, message, remedy = fault
+        raise InputError(message, code=code, place=str(bundle), remedy=remedy)
     try:
         return verify_bundle(bundle, trust)
     except FormatError as error:
-        raise KeyFileError(f"a trusted key is {error}", code="key-format") from None
+        raise KeyFileError(f"what is trusted cannot be used: {error}", code=error.code) from None
     except RefusedError as refused:
         errors: list[AsrpackError] = [
             IntegrityError(
@@ -77,9 +74,9 @@ def open_sealed(bundle: Path, identity: Key, trust: Sequence[bytes] = ()) -> Ope
     Args:
         bundle: the bundle's directory.
         identity: a recipient's private key (:func:`asrpack.bundle.keys.recipient_private`).
-        trust: the vendor's public keys in PEM. Without one the signature must be by the key
-            that the envelope names: then whoever wrapped the keys for this recipient also
-            signed these files, but who that is was not checked.
+        trust: the vendor's public keys in PEM, or trust policies. Without one the signature must
+            be by the key that the envelope names: then whoever wrapped the keys for this recipient
+            also signed these files, but who that is was not checked.
 
     Raises:
         InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`; also

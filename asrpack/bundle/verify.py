@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Verifies an asrpack bundle: ``python3 -I verify.py [BUNDLE] --trust PUBLIC_KEY [--json]``.
+"""Verifies an asrpack bundle: ``python3 -I verify.py [BUNDLE] --trust FILE [--json]``.
 
 One file on purpose: Python's standard library and ``cryptography``, nothing else. It is part of
 asrpack and of every bundle. A copy that came with a bundle proves nothing about itself: where
@@ -8,9 +8,14 @@ that matters, use the copy of a bundle you trust, or ``asrpack verify``.
 A bundle is verified when ``model.sig`` carries one valid ECDSA signature, by a trusted key, over
 an OpenSSF Model Signing v1.0 statement (a Sigstore bundle v0.3 holding a DSSE envelope holding
 an in-toto Statement v1), and the directory holds exactly the files that the statement lists:
-same bytes, no link, no special file, no odd permission. docs/format.md has every field.
+same bytes, no link, no special file, no odd permission. Further signatures over the same
+statement, post-quantum or of others who vouch for the bundle, lie in ``signatures/``.
 
-Exit codes: 0 verified; 2 usage; 3 no such bundle; 6 refused; 7 the trusted key cannot be read.
+What is trusted is a public key, or a trust policy: who may sign and until when, who must sign
+besides, which keys and bundles are revoked, and how old a bundle may be. docs/format.md has
+every field.
+
+Exit codes: 0 verified; 2 usage; 3 no such bundle; 6 refused; 7 what is trusted cannot be read.
 """
 
 from __future__ import annotations
@@ -30,11 +35,13 @@ import json
 import os
 import re
 import stat
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +49,16 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
+try:
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
+except ImportError:  # an older cryptography verifies all but the post-quantum signatures
+    MLDSA65PublicKey = None  # type: ignore[assignment,misc]
+
 SIGNATURE_FILE = "model.sig"
+SIGNATURES = "signatures"
 METADATA_FILE = "asrpack.json"
 BUNDLE_FORMAT = "asrpack-bundle/1"
+TRUST_FORMAT = "asrpack-trust/1"
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -63,12 +77,38 @@ _STATEMENT_SHAPE = {
     "predicateType": str,
     "predicate": {"serialization": dict, "resources": [_RESOURCE_SHAPE]},
 }
+# What a policy asks of the metadata.
+_TERMS_SHAPE = {"bundle_id": str, "name": str, "created": str, "sequence": int}
+# A tuple's second member says that null may stand there, too.
+_SIGNER_SHAPE = {
+    "name": str,
+    "key": str,
+    "post_quantum": (str, None),
+    "not_before": (str, None),
+    "not_after": (str, None),
+}
+_TRUST_SHAPE = {
+    "format": str,
+    "signers": [_SIGNER_SHAPE],
+    "countersigners": [{"name": str, "key": str}],
+    "revoked": {"keys": [str], "bundles": [str]},
+    "minimum_sequence": dict,
+    "created_since": (str, None),
+    "maximum_age_days": (int, None),
+}
 CURVES = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384()}
+CURVE_NAMES = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}
+MLDSA_SIGNATURE = 3309  # bytes of ML-DSA-65's (FIPS 204)
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+DAY = 86400
 
 MAX_JSON = 4 << 20  # bytes of model.sig: about 20,000 files
 MAX_FILE = 64 << 30  # bytes; a sparse terabyte would keep the hash busy for ten minutes
 MAX_FILES = 20_000
 MAX_FINDINGS = 1000
+MAX_SIGNATURES = 16  # beside model.sig
+MAX_TRUST = 1 << 20  # bytes of a policy: about 15,000 revoked keys
+MAX_SIGNERS = 64
 MAX_DEPTH = 32  # of directories and of JSON
 MAX_NAME = 1024  # bytes of a path in UTF-8
 MAX_INTEGER = 2**53 - 1  # larger ones are not exact in every JSON reader
@@ -76,6 +116,8 @@ READ_SIZE = 1 << 20
 
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIR_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+_FURTHER = re.compile(SIGNATURES + r"/([0-9a-f]{64})\.sig")
+_HEX = re.compile("[0-9a-f]{64}")
 _WINDOWS_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)[1-9]) *(\..*)?", re.IGNORECASE)
 _GET_AGAIN = "do not use this copy; get the bundle again from its vendor"
 _REMEDIES = {
@@ -85,9 +127,21 @@ _REMEDIES = {
     "mode-executable": "chmod a-x it; nothing in a bundle is run by its execute bit",
     "mode-special": "chmod ug-s,o-t it",
     "mode-world-writable": "chmod o-w it",
-    "trust-missing": "pass the vendor's public key with --trust",
+    "trust-missing": "pass the vendor's public key, or a trust policy that names it, with --trust",
     "signer-untrusted": f"check that the trusted key is this vendor's; if it is, {_GET_AGAIN}",
     "unreadable": "check the file's permissions and the disk",
+    "signer-revoked": "do not use it; get a bundle that the vendor signed with another key",
+    "signer-not-yet": "get a bundle that the vendor signed with the key of that time",
+    "signer-retired": "get a bundle that the vendor signed with the newer key",
+    "post-quantum-missing": f"get the bundle again, with its folder {SIGNATURES}/",
+    "countersignature-missing": "have it signed by them: asrpack sign BUNDLE --key THEIR_KEY",
+    "signature-unknown": "if whoever signed may, `asrpack trust require` or `asrpack trust add` "
+    "their key; else remove the file",
+    "signature-statement": "remove the file: it is a signature of another bundle",
+    "bundle-revoked": "do not use it; get a newer bundle from its vendor",
+    "rolled-back": "use the newer bundle, or get one from its vendor",
+    "bundle-too-old": "get a newer bundle from its vendor",
+    "created-in-future": "set this host's clock; if it is right, get the bundle again",
 }
 _PYCACHE_REMEDY = "remove it, and run Python with PYTHONDONTWRITEBYTECODE=1 set"
 
@@ -122,14 +176,104 @@ class FormatError(ValueError):
 class TrustedKey:
     """A public key: SubjectPublicKeyInfo in DER, and the SHA-256 of its PEM that OMS calls hint."""
 
-    key: ec.EllipticCurvePublicKey
-    der: bytes
+    key: Any = field(repr=False)
+    der: bytes = field(repr=False)
     hint: str
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the DER, hexadecimal."""
         return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def algorithm(self) -> str:
+        """``ecdsa-p256``, ``ecdsa-p384`` or ``ml-dsa-65``."""
+        return CURVE_NAMES[self.key.curve.name] if self.signs_bundles else "ml-dsa-65"
+
+    @property
+    def signs_bundles(self) -> bool:
+        """Whether ``model.sig`` can be by it: OMS knows ECDSA only."""
+        return isinstance(self.key, ec.EllipticCurvePublicKey)
+
+    def verify(self, signature: bytes, data: bytes) -> None:
+        """Raises InvalidSignature. An ECDSA signature is DER, one of ML-DSA its 3309 bytes."""
+        if self.signs_bundles:
+            self.key.verify(signature, data, ec.ECDSA(CURVES[self.key.curve.name]))
+        else:
+            self.key.verify(signature, data)
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key that a policy pins.
+
+    Attributes:
+        name: what the policy calls whose it is.
+        post_quantum: an ML-DSA-65 key that must have signed, too.
+        not_before, not_after: bounds of ``created`` of what this key may sign.
+    """
+
+    name: str
+    key: TrustedKey
+    post_quantum: TrustedKey | None = None
+    not_before: str | None = None
+    not_after: str | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a host trusts; times are texts like ``2026-01-31T12:00:00Z``, which sort as time does.
+
+    Attributes:
+        signers: who may sign a bundle.
+        countersigners: who must have signed it besides, all of them.
+        revoked_keys, revoked_bundles: fingerprints and ids that nothing else here saves.
+        minimum_sequence: by a bundle's name; a lower one is a roll-back.
+        created_since: no bundle older than that.
+        maximum_age_days: days from a bundle's ``created`` in which it is accepted.
+        closed: a signature by a key that is none of these is refused, not passed over.
+    """
+
+    signers: tuple[Signer, ...] = ()
+    countersigners: tuple[Signer, ...] = ()
+    revoked_keys: frozenset[str] = frozenset()
+    revoked_bundles: frozenset[str] = frozenset()
+    minimum_sequence: Mapping[str, int] = field(default_factory=dict)
+    created_since: str | None = None
+    maximum_age_days: int | None = None
+    closed: bool = False
+
+    @property
+    def keys(self) -> dict[str, tuple[str, str, TrustedKey]]:
+        """Role, name and key by fingerprint."""
+        known = {item.key.fingerprint: ("signer", item.name, item.key) for item in self.signers}
+        for item in self.signers:
+            if item.post_quantum:
+                key = item.post_quantum
+                known[key.fingerprint] = ("post-quantum", item.name, key)
+        for item in self.countersigners:
+            known[item.key.fingerprint] = ("countersigner", item.name, item.key)
+        return known
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature of a verified bundle.
+
+    Attributes:
+        path: ``model.sig`` or ``signatures/….sig``.
+        role: ``signer``, ``post-quantum``, ``countersigner``, or ``unknown``: by a key that is
+            not pinned, and so not checked.
+        name: what the policy calls whose the key is; empty where no policy does.
+        fingerprint: of the key.
+        algorithm: empty where the key is unknown.
+    """
+
+    path: str
+    role: str
+    name: str
+    fingerprint: str
+    algorithm: str
 
 
 @dataclass(frozen=True)
@@ -138,13 +282,17 @@ class Verified:
 
     Attributes:
         root: the bundle's directory.
-        signer: the trusted key that made the signature.
+        signer: the trusted key that made ``model.sig``.
         digests: SHA-256 (hexadecimal) of each file by its path.
+        statement: the bytes that were signed.
+        signatures: all that there are, ``model.sig`` first.
     """
 
     root: Path
     signer: TrustedKey
     digests: Mapping[str, str]
+    statement: bytes = field(repr=False)
+    signatures: tuple[Signature, ...]
 
     def read(self, name: str) -> bytes:
         """The signed bytes of one file.
@@ -252,11 +400,17 @@ def _no_number(text: str) -> None:
 
 
 def check_shape(value: Any, shape: Any, what: str, code: str) -> None:
-    """Checks types and exact field names: a shape is a type, {field: shape} or [shape of each].
+    """Checks types and exact field names.
+
+    A shape is a type, {field: shape}, [shape of each] or (shape, None), which allows null.
 
     Raises:
         FormatError: with ``code`` and the first place that differs.
     """
+    if type(shape) is tuple:
+        if value is None:
+            return
+        shape = shape[0]
     kind: type = shape if isinstance(shape, type) else type(shape)
     exact = type(value) is kind  # a bool is no int here
     if not exact:
@@ -339,18 +493,23 @@ def show(text: str) -> str:
 
 
 def load_trusted_key(data: bytes) -> TrustedKey:
-    """Reads a P-256 or P-384 public key in PEM.
+    """Reads a P-256, P-384 or ML-DSA-65 public key in PEM.
 
     Raises:
         FormatError: anything else.
     """
     try:
         key = serialization.load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm):
+    except UnsupportedAlgorithm:
+        raise FormatError("key-format", "a key that this version of cryptography has not") from None
+    except ValueError:
         private = " (a private key: never hand it out)" if b"PRIVATE KEY" in data else ""
         raise FormatError("key-format", f"not a public key in PEM{private}") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
-        raise FormatError("key-format", "not an ECDSA key on the curve P-256 or P-384")
+    if not (
+        (isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES)
+        or (MLDSA65PublicKey is not None and isinstance(key, MLDSA65PublicKey))
+    ):
+        raise FormatError("key-format", "not a key of ECDSA (P-256, P-384) or ML-DSA-65")
     info = serialization.PublicFormat.SubjectPublicKeyInfo
     pem = key.public_bytes(serialization.Encoding.PEM, info)
     der = key.public_bytes(serialization.Encoding.DER, info)
@@ -362,14 +521,14 @@ def pae(payload: bytes, kind: str = PAYLOAD_TYPE) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
 
 
-def read_signature(data: bytes) -> tuple[bytes, bytes, str]:
-    """Takes ``model.sig`` apart into payload, signature and the signer's hint.
+def read_signature(data: bytes, what: str = SIGNATURE_FILE) -> tuple[bytes, bytes, str]:
+    """Takes ``model.sig``, or a further signature, apart: payload, signature, the signer's hint.
 
     Raises:
         FormatError: it is not the one form that asrpack writes.
     """
     outer = strict_json(data)
-    check_shape(outer, _SIGNATURE_SHAPE, SIGNATURE_FILE, "signature-format")
+    check_shape(outer, _SIGNATURE_SHAPE, what, "signature-format")
     envelope, material = outer["dsseEnvelope"], outer["verificationMaterial"]
     if outer["mediaType"] != MEDIA_TYPE:
         raise FormatError("signature-media-type", f"has the media type {outer['mediaType']!r}")
@@ -379,13 +538,16 @@ def read_signature(data: bytes) -> tuple[bytes, bytes, str]:
         raise FormatError("signature-payload-type", f"signs a {envelope['payloadType']!r}")
     if (count := len(envelope["signatures"])) != 1:
         raise FormatError("signature-count", f"has {count} signatures, not one")
+    if envelope["signatures"][0]["keyid"]:
+        raise FormatError("signature-format", "has a keyid, which nothing here reads")
     payload = canonical_base64(envelope["payload"], "the payload", "signature-encoding")
     raw = canonical_base64(envelope["signatures"][0]["sig"], "the signature", "signature-encoding")
-    try:
-        if utils.encode_dss_signature(*utils.decode_dss_signature(raw)) != raw:
-            raise ValueError
-    except ValueError:
-        raise FormatError("signature-encoding", "the signature is not canonical DER") from None
+    if len(raw) != MLDSA_SIGNATURE:
+        try:
+            if utils.encode_dss_signature(*utils.decode_dss_signature(raw)) != raw:
+                raise ValueError
+        except ValueError:
+            raise FormatError("signature-encoding", "the signature is not canonical DER") from None
     if canonical_json(outer) != data:
         raise FormatError("json-not-canonical", "is not canonical JSON")
     return payload, raw, material["publicKey"]["hint"]
@@ -408,15 +570,17 @@ def read_statement(payload: bytes) -> dict[str, str]:
     digests: dict[str, str] = {}
     for item in top["predicate"]["resources"]:
         name, digest = item["name"], item["digest"]
-        if item["algorithm"] != "sha256" or not re.fullmatch("[0-9a-f]{64}", digest):
+        if item["algorithm"] != "sha256" or not _HEX.fullmatch(digest):
             raise FormatError("manifest-digest", f"gives no SHA-256 in lower case for {name}")
         if name in digests:
             raise FormatError("manifest-duplicate", f"lists {name} twice")
         digests[name] = digest
     if list(digests) != sorted(digests):
         raise FormatError("manifest-order", "does not list the files in order")
-    if SIGNATURE_FILE in digests or len(digests) > MAX_FILES:
-        raise FormatError("manifest-name", f"lists {SIGNATURE_FILE}, or over {MAX_FILES} files")
+    if len(digests) > MAX_FILES:
+        raise FormatError("manifest-length", f"lists over {MAX_FILES} files")
+    if any(name.split("/")[0] in (SIGNATURE_FILE, SIGNATURES) for name in digests):
+        raise FormatError("manifest-name", "lists a signature, which cannot sign itself")
     check_names(digests)
     if len(top["subject"]) != 1 or top["subject"][0]["digest"]["sha256"] != root_digest(digests):
         raise FormatError("manifest-root-digest", "the subject's digest is not that of the files")
@@ -433,28 +597,231 @@ def root_digest(digests: Mapping[str, str]) -> str:
     return whole.hexdigest()
 
 
-def _check_signature(
-    data: bytes, trust: Sequence[TrustedKey]
-) -> tuple[TrustedKey | None, dict[str, str] | None, list[Finding]]:
+# -- Trust -----------------------------------------------------------------------------------------
+
+
+def read_policy(data: bytes) -> Policy:
+    """Reads one thing that a host trusts: a public key in PEM, or a trust policy.
+
+    A key alone asks for its signature and nothing else.
+
+    Raises:
+        FormatError: it is neither; an ML-DSA-65 key alone, which can only be pinned beside another.
+    """
+    if not data.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{"):
+        return Policy((Signer("", _bundle_key(data)),))
+    raw = strict_json(data, MAX_TRUST)
+    if type(raw) is not dict or raw.get("format") != TRUST_FORMAT:
+        raise FormatError("trust-format", f"not a trust policy of format {TRUST_FORMAT}")
+    check_shape(raw, _TRUST_SHAPE, "the trust policy", "trust-format")
+    signers = [_read_signer(item) for item in raw["signers"]]
+    countersigners = [
+        Signer(item["name"], load_trusted_key(item["key"].encode()))
+        for item in raw["countersigners"]
+    ]
+    _check_pinned(signers, countersigners)
+    revoked, least, age = raw["revoked"], raw["minimum_sequence"], raw["maximum_age_days"]
+    if not all(_HEX.fullmatch(item) for item in revoked["keys"]):
+        raise FormatError("trust-format", "a revoked key is not named by its id, a SHA-256")
+    if not all(type(value) is int and value >= 0 for value in least.values()):
+        raise FormatError("trust-format", "minimum_sequence must give each name a whole number")
+    if age is not None and age < 1:
+        raise FormatError("trust-format", "maximum_age_days must be 1 or more")
+    _check_time(raw["created_since"], "created_since")
+    return Policy(
+        tuple(signers),
+        tuple(countersigners),
+        frozenset(revoked["keys"]),
+        frozenset(revoked["bundles"]),
+        least,
+        raw["created_since"],
+        age,
+        closed=True,
+    )
+
+
+def _read_signer(item: dict[str, Any]) -> Signer:
+    key, other = _bundle_key(item["key"].encode()), None
+    if item["post_quantum"] is not None:
+        other = load_trusted_key(item["post_quantum"].encode())
+        if other.signs_bundles:
+            raise FormatError("trust-format", f"the post-quantum key of {item['name']} is not one")
+    for name in ("not_before", "not_after"):
+        _check_time(item[name], name)
+    return Signer(item["name"], key, other, item["not_before"], item["not_after"])
+
+
+def _bundle_key(data: bytes) -> TrustedKey:
+    key = load_trusted_key(data)
+    if not key.signs_bundles:
+        raise FormatError("key-format", "an ML-DSA-65 key, which is pinned beside an ECDSA key")
+    return key
+
+
+def _check_pinned(signers: list[Signer], countersigners: list[Signer]) -> None:
+    names = [item.name for item in [*signers, *countersigners]]
+    keys = [item.key.der for item in [*signers, *countersigners]]
+    keys += [item.post_quantum.der for item in signers if item.post_quantum]
+    if len(signers) > MAX_SIGNERS or len(countersigners) > MAX_SIGNERS:
+        raise FormatError("trust-format", f"pins over {MAX_SIGNERS} signers")
+    if len(set(names)) < len(names) or len(set(keys)) < len(keys):
+        raise FormatError("trust-format", "has a name or a key twice")
+    if not all(name.isprintable() and 0 < len(name) <= 128 for name in names):
+        raise FormatError("trust-format", "a name is empty, over 128 characters or does not print")
+
+
+def _check_time(text: str | None, what: str) -> None:
+    try:
+        if text is not None and datetime.strptime(text, TIME_FORMAT).strftime(TIME_FORMAT) != text:
+            raise ValueError
+    except ValueError:
+        raise FormatError("trust-format", f"{what} is no time like 2026-01-31T12:00:00Z") from None
+
+
+def load_policy(trust: Sequence[bytes]) -> Policy:
+    """All that a host trusts as one policy: any of the signers, and all else that any item asks.
+
+    Raises:
+        FormatError: as :func:`read_policy`.
+    """
+    items = [read_policy(data) for data in trust]
+    least: dict[str, int] = {}
+    for item in items:
+        for name, value in item.minimum_sequence.items():
+            least[name] = max(value, least.get(name, 0))
+    return Policy(
+        tuple(signer for item in items for signer in item.signers),
+        tuple(signer for item in items for signer in item.countersigners),
+        frozenset().union(*(item.revoked_keys for item in items)),
+        frozenset().union(*(item.revoked_bundles for item in items)),
+        least,
+        max((item.created_since for item in items if item.created_since), default=None),
+        min((item.maximum_age_days for item in items if item.maximum_age_days), default=None),
+        any(item.closed for item in items),
+    )
+
+
+@dataclass
+class _Signed:
+    """What was found of a bundle's signatures."""
+
+    entries: tuple[Signer, ...] = ()  # of the policy, for the key of model.sig
+    payload: bytes = b""
+    digests: dict[str, str] | None = None
+    signatures: tuple[Signature, ...] = ()
+
+
+def _check_signature(data: bytes, policy: Policy) -> tuple[_Signed, list[Finding]]:
     try:
         payload, signature, hint = read_signature(data)
     except FormatError as fault:
-        return None, None, [_finding(fault.code, SIGNATURE_FILE, str(fault))]
-    findings = []
-    signer = next((key for key in trust if key.hint == hint), None)
-    if signer is None and trust:
+        return _Signed(), [_finding(fault.code, SIGNATURE_FILE, str(fault))]
+    findings: list[Finding] = []
+    signed = _Signed(tuple(item for item in policy.signers if item.key.hint == hint), payload)
+    if signed.entries:
+        signer = signed.entries[0]
+        signed.signatures = (_signature(SIGNATURE_FILE, "signer", signer.name, signer.key),)
+        findings += _check_one(SIGNATURE_FILE, signer.key, signature, payload, policy)
+    elif policy.signers:
         message = f"was signed by another key (hint {hint[:64]}), none of the trusted ones"
         findings.append(_finding("signer-untrusted", SIGNATURE_FILE, message))
-    elif signer is not None:
-        try:
-            signer.key.verify(signature, pae(payload), ec.ECDSA(CURVES[signer.key.curve.name]))
-        except InvalidSignature:
-            message = "the signature is not valid for what it signs"
-            findings.append(_finding("signature-invalid", SIGNATURE_FILE, message))
     try:
-        return signer, read_statement(payload), findings
+        signed.digests = read_statement(payload)
     except FormatError as fault:
-        return signer, None, [*findings, _finding(fault.code, SIGNATURE_FILE, str(fault))]
+        findings.append(_finding(fault.code, SIGNATURE_FILE, str(fault)))
+    return signed, findings
+
+
+def _signature(path: str, role: str, name: str, key: TrustedKey) -> Signature:
+    return Signature(path, role, name, key.fingerprint, key.algorithm)
+
+
+def _check_one(
+    path: str, key: TrustedKey, signature: bytes, payload: bytes, policy: Policy
+) -> Iterator[Finding]:
+    try:
+        key.verify(signature, pae(payload))
+    except InvalidSignature:
+        yield _finding("signature-invalid", path, "the signature is not valid for what it signs")
+    if key.fingerprint in policy.revoked_keys:
+        yield _finding("signer-revoked", path, f"was signed by a revoked key: {key.fingerprint}")
+
+
+def _check_further(
+    root: Path, paths: Sequence[str], limit: int, signed: _Signed, policy: Policy
+) -> Iterator[Finding]:
+    """Checks ``signatures/``, and that nobody is missing there."""
+    known = policy.keys
+    for path in paths:
+        fingerprint = path.removeprefix(SIGNATURES + "/").removesuffix(".sig")
+        try:
+            payload, signature, hint = read_signature(read_beneath(root, path, limit), path)
+        except OSError as error:
+            yield _unreadable(path, error)
+            continue
+        except FormatError as fault:
+            yield _finding(fault.code, path, str(fault))
+            continue
+        if payload != signed.payload:
+            yield _finding("signature-statement", path, "signs something else than model.sig")
+        elif fingerprint in known:
+            role, name, key = known[fingerprint]
+            if hint != key.hint:
+                yield _finding("signature-hint", path, "names another key than its file name does")
+            yield from _check_one(path, key, signature, payload, policy)
+            signed.signatures += (_signature(path, role, name, key),)
+        elif policy.closed:
+            message = f"is by a key that the trust policy does not name: {fingerprint}"
+            yield _finding("signature-unknown", path, message)
+        else:
+            signed.signatures += (Signature(path, "unknown", "", fingerprint, ""),)
+    for item in signed.entries:
+        if item.post_quantum and (path := _further(item.post_quantum)) not in paths:
+            message = f"is missing: {item.name} signs with ML-DSA, too"
+            yield _finding("post-quantum-missing", path, message)
+    for item in policy.countersigners:
+        if (path := _further(item.key)) not in paths:
+            yield _finding("countersignature-missing", path, f"is missing: {item.name} must sign")
+
+
+def _further(key: TrustedKey) -> str:
+    return f"{SIGNATURES}/{key.fingerprint}.sig"
+
+
+def _check_terms(
+    metadata: dict[str, Any], entries: Sequence[Signer], policy: Policy
+) -> Iterator[Finding]:
+    """What a policy asks of a bundle whose metadata its vendor signed."""
+    terms: dict[str, Any] = {name: metadata.get(name) for name in _TERMS_SHAPE}
+    try:
+        check_shape(terms, _TERMS_SHAPE, METADATA_FILE, "metadata-format")
+        _check_time(terms["created"], "created")
+    except FormatError as fault:
+        yield _finding("metadata-format", METADATA_FILE, str(fault))
+        return
+    created, name, sequence = terms["created"], terms["name"], terms["sequence"]
+    if terms["bundle_id"] in policy.revoked_bundles:
+        yield _finding("bundle-revoked", None, f"is revoked: {terms['bundle_id']}")
+    if sequence < (least := policy.minimum_sequence.get(name, 0)):
+        message = f"is an older {name}: its sequence is {sequence}, at least {least} is accepted"
+        yield _finding("rolled-back", None, message)
+    if policy.created_since and created < policy.created_since:
+        message = f"was created on {created}, before {policy.created_since}"
+        yield _finding("bundle-too-old", None, message)
+    if policy.maximum_age_days:
+        age = time.time() - datetime.strptime(created, TIME_FORMAT).replace(tzinfo=UTC).timestamp()
+        if age > policy.maximum_age_days * DAY:
+            message = f"was created on {created}, over {policy.maximum_age_days} days ago"
+            yield _finding("bundle-too-old", None, message)
+        elif age < -DAY:
+            yield _finding("created-in-future", None, f"was created on {created}, in the future")
+    for item in entries:
+        if item.not_before and created < item.not_before:
+            message = f"was created on {created}; {item.name}'s key signs from {item.not_before}"
+            yield _finding("signer-not-yet", SIGNATURE_FILE, message)
+        if item.not_after and created > item.not_after:
+            message = f"was created on {created}; {item.name}'s key signed to {item.not_after}"
+            yield _finding("signer-retired", SIGNATURE_FILE, message)
 
 
 # -- Files -----------------------------------------------------------------------------------------
@@ -588,7 +955,7 @@ def _check_files(root: int, found: set[str], digests: Mapping[str, str]) -> list
         findings = [item for item in pool.map(check, sorted(found & set(digests))) if item]
     for path in sorted(set(digests) - found):
         findings.append(_finding("missing-file", path, "is missing"))
-    parents = {path[:i] for path in digests for i, c in enumerate(path) if c == "/"}
+    parents = {path[:i] for path in digests for i, c in enumerate(path) if c == "/"} | {SIGNATURES}
     outside: dict[str, int] = {}
     for path in sorted(found - set(digests) - {SIGNATURE_FILE}):
         # Name a directory that holds nothing signed once, not each of its files.
@@ -604,14 +971,14 @@ def _check_files(root: int, found: set[str], digests: Mapping[str, str]) -> list
     return findings
 
 
-def _check_metadata(root: Path, digests: Mapping[str, str]) -> str | None:
-    """A valid signature over something else of the same vendor must not pass for a bundle."""
+def _read_metadata(root: Path, digests: Mapping[str, str]) -> dict[str, Any] | str:
+    """The metadata, or why a valid signature of the same vendor is over something else."""
     try:
         data = read_beneath(root, METADATA_FILE, MAX_JSON)
         if hashlib.sha256(data).hexdigest() == digests.get(METADATA_FILE):
             metadata = strict_json(data)
             if type(metadata) is dict and metadata.get("format") == BUNDLE_FORMAT:
-                return None
+                return metadata
     except OSError:
         pass
     except FormatError as fault:
@@ -619,60 +986,99 @@ def _check_metadata(root: Path, digests: Mapping[str, str]) -> str | None:
     return f"does not say that this is a bundle of format {BUNDLE_FORMAT}"
 
 
+def directory_fault(bundle: Path) -> tuple[str, str, str] | None:
+    """Code, message and remedy where there is no bundle directory; None where there is one."""
+    if bundle.is_dir():
+        return None
+    remedy = f"give the directory that holds {SIGNATURE_FILE}"
+    if not os.path.lexists(bundle):
+        return "bundle-missing", "there is no such bundle directory", remedy
+    remedy += "; unpack an archive first, into a new directory, with a tool you trust"
+    return "bundle-not-directory", "is not a directory, and nothing here unpacks an archive", remedy
+
+
 def verify_bundle(root: str | os.PathLike[str], trust: Sequence[bytes]) -> Verified:
-    """Verifies a bundle against public keys.
+    """Verifies a bundle against what the host trusts.
 
     Args:
         root: the bundle's directory.
-        trust: public keys in PEM; the signature must be by one of them.
+        trust: public keys in PEM and trust policies. The signature must be by a key of any of
+            them; whatever else any of them asks must be met, too (:func:`load_policy`).
 
     Raises:
         RefusedError: with every finding.
-        FormatError: a key of ``trust`` cannot be read.
+        FormatError: an item of ``trust`` cannot be read.
     """
     root = Path(root)
-    keys = [load_trusted_key(data) for data in trust]
+    policy = load_policy(trust)
     findings: list[Finding] = []
 
     def report(code: str, path: str | None, message: str) -> None:
-        findings.append(_finding(code, path, message))
-        if len(findings) >= MAX_FINDINGS:
-            raise RefusedError(findings)
+        add(_finding(code, path, message))
 
-    if not keys:
+    def add(*items: Finding) -> None:
+        findings.extend(items)
+        if len(findings) >= MAX_FINDINGS:
+            raise RefusedError(findings[:MAX_FINDINGS])
+
+    if not policy.signers:
         report("trust-missing", None, "no trusted key was given")
-    signer, digests = None, None
+    signed = _Signed()
     try:
         with open_directory(root) as top:
-            found = set()
+            found, further = set(), []
             for path in walk(top, report):
-                found.add(path)
+                if _FURTHER.fullmatch(path):
+                    further.append(path)
+                else:
+                    found.add(path)
                 if len(found) > MAX_FILES + 1:
                     report("too-many-files", None, f"has over {MAX_FILES} files")
+                    raise RefusedError(findings)
+                if len(further) > MAX_SIGNATURES:
+                    report("too-many-signatures", SIGNATURES, f"has over {MAX_SIGNATURES} files")
                     raise RefusedError(findings)
             try:
                 data = read_beneath(root, SIGNATURE_FILE, MAX_JSON)
             except FileNotFoundError:
                 report("signature-missing", SIGNATURE_FILE, "is missing")
             except OSError as error:
-                findings.append(_unreadable(SIGNATURE_FILE, error))
+                add(_unreadable(SIGNATURE_FILE, error))
             else:
-                signer, digests, faults = _check_signature(data, keys)
-                findings += faults
-            if digests is not None:
+                signed, faults = _check_signature(data, policy)
+                add(*faults)
+                # Each holds the same statement: none is larger than model.sig and ML-DSA's bytes.
+                limit = len(data) + 2 * MLDSA_SIGNATURE
+                add(*_check_further(root, further, limit, signed, policy))
+            if signed.digests is not None:
                 # What is reported as a link or a special file is not missing, too.
                 known = {item.path for item in findings}
-                for item in _check_files(top, found, digests):
+                for item in _check_files(top, found, signed.digests):
                     if item.code != "missing-file" or item.path not in known:
-                        report(item.code, item.path, item.message)
-                fault = _check_metadata(root, digests)
-                if fault and METADATA_FILE not in {item.path for item in findings}:
-                    report("not-a-bundle", METADATA_FILE, fault)
+                        add(item)
+                metadata = _read_metadata(root, signed.digests)
+                if isinstance(metadata, dict):
+                    if policy.closed:
+                        add(*_check_terms(metadata, signed.entries, policy))
+                elif METADATA_FILE not in {item.path for item in findings}:
+                    report("not-a-bundle", METADATA_FILE, metadata)
     except OSError as error:
         report("unreadable", None, f"cannot be read: {error.strerror}")
-    if findings or signer is None or digests is None:
+    if findings or not signed.entries or signed.digests is None:
         raise RefusedError(findings)
-    return Verified(root, signer, digests)
+    signer = signed.entries[0].key
+    return Verified(root, signer, signed.digests, signed.payload, signed.signatures)
+
+
+def signed_by(signatures: Sequence[Signature]) -> Iterator[str]:
+    """A line for each signature: who, how, with which key."""
+    for item in signatures:
+        if item.role == "unknown":
+            yield f"not checked: a signature by {item.fingerprint}, which is not pinned"
+            continue
+        by = "countersigned by" if item.role == "countersigner" else "signed by"
+        name = f"{show(item.name)}, " if item.name else ""
+        yield f"{by} {name}{item.algorithm} {item.fingerprint}"
 
 
 # -- Command line ----------------------------------------------------------------------------------
@@ -682,20 +1088,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the stand-alone verifier; returns its exit code."""
     parser = argparse.ArgumentParser(prog="verify.py", description="Verify an asrpack bundle.")
     parser.add_argument("bundle", nargs="?", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--trust", action="append", required=True, type=Path, metavar="PUBLIC_KEY")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the vendor's public key, or a trust policy; given more than once: any of the signers",
+    )
     parser.add_argument("--json", action="store_true", help="print findings as JSON")
     args = parser.parse_args(argv)
     trust = []
     for path in args.trust:
         try:
-            trust.append(path.read_bytes())
-            load_trusted_key(trust[-1])
+            with path.open("rb") as stream:
+                trust.append(stream.read(MAX_TRUST + 1))
+            read_policy(trust[-1])
         except (OSError, FormatError) as error:
             cause = error.strerror if isinstance(error, OSError) else error
             print(f"verify.py: {show(str(path))}: {cause}", file=sys.stderr)
             return 7
-    if not args.bundle.is_dir():
-        print(f"verify.py: {show(str(args.bundle))}: is not a directory", file=sys.stderr)
+    if fault := directory_fault(args.bundle):
+        print(f"verify.py: {show(str(args.bundle))}: {fault[1]}", file=sys.stderr)
+        print(f"  remedy: {fault[2]}", file=sys.stderr)
         return 3
     verified: Verified | None = None
     findings: Sequence[Finding] = ()
@@ -704,13 +1119,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RefusedError as refused:
         findings = refused.findings
     if args.json:
-        shown = [asdict(item) for item in findings]
-        print(json.dumps({"ok": verified is not None, "findings": shown}))
+        report = {"ok": verified is not None, "findings": [asdict(item) for item in findings]}
+        if verified:
+            report["signatures"] = [asdict(item) for item in verified.signatures]
+            report["trust"] = [str(path) for path in args.trust]
+        print(json.dumps(report))
     else:
         for item in findings:
             print(f"{show(item.path or 'bundle')}: {show(item.message)} [{item.code}]")
             print(f"  remedy: {item.remedy}")
-        print(f"verified: signed by {verified.signer.fingerprint}" if verified else "REFUSED")
+        lines = signed_by(verified.signatures) if verified else ()
+        print("\n  ".join(["verified", *lines] if verified else ["REFUSED"]))
     return 0 if verified else 6
 
 

@@ -11,6 +11,7 @@ import typer
 
 class _Kind(StrEnum):
     signing = "signing"
+    signing_pq = "signing-pq"
     recipient = "recipient"
     watermark = "watermark"
 
@@ -18,6 +19,11 @@ class _Kind(StrEnum):
 class _Kem(StrEnum):
     xwing = "x-wing"
     x25519 = "x25519"
+
+
+class _Curve(StrEnum):
+    p256 = "p256"
+    p384 = "p384"
 
 
 keys = typer.Typer(
@@ -49,19 +55,21 @@ def generate(
             help="A recipient's algorithm; x25519 for hosts whose software has no ML-KEM."
         ),
     ] = _Kem.xwing,
+    curve: Annotated[_Curve, typer.Option(help="A signing key's curve.")] = _Curve.p256,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make a key.
 
     signing: with it a vendor signs bundles; customers get the .pub file.
+    signing-pq: the post-quantum key (ML-DSA-65) with which the vendor signs, too.
     recipient: with it a customer opens bundles; the vendor gets the .pub file.
     watermark: with it a vendor marks weights and finds out who leaked; has no public half.
     """
     from asrpack.protect.keys import generate as make
     from asrpack.protect.keys import write_key_pair
 
-    key, public = write_key_pair(make(kind.value, kem.value), output, force=force)
+    key, public = write_key_pair(make(kind.value, kem.value, curve.value), output, force=force)
     files = {"private_key": str(output), "public_key": str(public) if public else None}
     _print({**files, "kind": key.kind, "algorithm": key.algorithm, "id": key.fingerprint}, as_json)
 

@@ -29,4 +29,14 @@ Identity = Annotated[
         show_default=False,
     ),
 ]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="The vendor's public key, got from the vendor and not from the bundle, or a trust "
+        "policy. Given more than once: any of the signers. Default: $ASRPACK_TRUST, else "
+        "/etc/asrpack/trust.json.",
+        show_default=False,
+    ),
+]
 ARTIFACTS = Path("artifacts")

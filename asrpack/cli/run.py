@@ -7,21 +7,14 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity
+from asrpack.cli.options import Identity, Trust
 
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="The bundle's directory.")],
     audio: Annotated[list[Path], typer.Argument(help="WAV, FLAC, OGG or MP3 files.")],
     identity: Identity = None,
-    trust: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="PUBLIC_KEY",
-            help="The vendor's public key. Default: $ASRPACK_TRUST.",
-            show_default=False,
-        ),
-    ] = None,
+    trust: Trust = None,
     decode: Annotated[
         str | None,
         typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),

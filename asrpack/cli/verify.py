@@ -7,22 +7,14 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity
+from asrpack.cli.options import Identity, Trust
 
 _REFUSED = 6
 
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="The bundle's directory.", show_default=False)],
-    trust: Annotated[
-        list[Path],
-        typer.Option(
-            metavar="PUBLIC_KEY",
-            help="The vendor's public key, got from the vendor and not from the bundle. "
-            "Given more than once: any of them.",
-            show_default=False,
-        ),
-    ],
+    trust: Trust = None,
     selftest: Annotated[
         bool,
         typer.Option(
@@ -33,25 +25,24 @@ def verify(
     identity: Identity = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check a bundle against its vendor's public key.
+    """Check a bundle against what this host trusts.
 
     Every file must be there, unchanged, with nothing added, and the signature must be by a
-    trusted key. No decryption key is needed. Says which file is extra, missing or changed.
-    With --selftest, whether this host can run it, too.
+    trusted key; what a trust policy asks besides must be met. No decryption key is needed. Says
+    which file is extra, missing or changed, and who signed. With --selftest, whether this host
+    can run it, too.
     """
+    from dataclasses import asdict
     from json import dumps
 
-    from asrpack.bundle.keys import public_pem, signing_public
     from asrpack.bundle.opening import check_bundle
-    from asrpack.bundle.secrets import SecretSource
+    from asrpack.bundle.verify import signed_by
     from asrpack.errors import ErrorGroup, IntegrityError
+    from asrpack.runtime.keyring import needed_trust, read_trust
 
-    keys = [
-        public_pem(signing_public(SecretSource("file", str(path)).read(), str(path)))
-        for path in trust
-    ]
+    files = needed_trust(trust or ())
     try:
-        verified = check_bundle(bundle, keys)
+        verified = check_bundle(bundle, read_trust(files))
     except (IntegrityError, ErrorGroup) as refused:
         errors = refused.errors if isinstance(refused, ErrorGroup) else [refused]
         if as_json:
@@ -76,16 +67,22 @@ def verify(
     if selftest:
         from asrpack.runtime.commands import try_out
 
-        opened = try_out(bundle, identity=identity, trust=trust)
+        opened = try_out(bundle, identity=identity, trust=files)
         methods, provider = opened.description.methods, opened.recognizer.provider
     if as_json:
-        report: dict[str, object] = {"ok": True, "findings": []}
+        report: dict[str, object] = {
+            "ok": True,
+            "findings": [],
+            "signatures": [asdict(item) for item in verified.signatures],
+            "trust": [str(path) for path in files],
+        }
         typer.echo(
             dumps(report | {"selftest": methods, "provider": provider} if selftest else report)
         )
     else:
-        typer.echo(
-            f"verified: {len(verified.digests)} files, signed by {verified.signer.fingerprint}"
-        )
+        by = ", ".join(str(path) for path in files)
+        typer.echo(f"verified: {len(verified.digests)} files, by {by}")
+        for line in signed_by(verified.signatures):
+            typer.echo(f"  {line}")
         if selftest:
             typer.echo(f"selftest: ran {', '.join(methods)} on {provider}")

@@ -232,6 +232,9 @@ def _protection(loaded: LoadedRecipe) -> Iterator[AsrpackError]:
             )
     loc = ("protect", "sign", "key")
     yield from _secret(loaded, loc, protect.sign.key.source(), "signing")
+    if (other := protect.sign.post_quantum) is not None:
+        loc = ("protect", "sign", "post_quantum")
+        yield from _secret(loaded, loc, other.source(), "signing-pq")
 
 
 def _secret(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from asrpack.bundle.keys import public_pem, recipient_public, signing_private
+from asrpack.bundle.secrets import SecretSource
 from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
 from asrpack.pipeline.compose_provider import PROVIDER, measured_on, provider_node
@@ -194,8 +195,13 @@ def _pack(
             signer=signer,
         ),
         node(Render(), tree_inputs, **names, target=variant.target, precision=variant.precision),
-        replace(seal, secrets={"key": sign}),
+        replace(seal, secrets={"key": sign, **_post_quantum(recipe)}),
     ]
+
+
+def _post_quantum(recipe: Recipe) -> dict[str, SecretSource]:
+    other = recipe.protect.sign.post_quantum
+    return {} if other is None else {"post_quantum": other.source()}
 
 
 def _language_model(recipe: Recipe) -> dict[str, Source]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa, x25519
 
 from asrpack.bundle.keys import (
     WATERMARK,
@@ -26,17 +26,24 @@ from asrpack.bundle.keys import (
 from asrpack.errors import KeyFileError
 
 Kem = Literal["x-wing", "x25519"]
+Curve = Literal["p256", "p384"]
 
 
-def generate(kind: Kind, kem: Kem = "x-wing") -> bytes:
+def generate(kind: Kind, kem: Kem = "x-wing", curve: Curve = "p256") -> bytes:
     """A fresh private key as text.
 
     Args:
-        kind: ``signing`` (ECDSA P-256), ``recipient`` or ``watermark`` (256 random bits).
+        kind: ``signing`` (ECDSA), ``signing-pq`` (ML-DSA-65), ``recipient`` or ``watermark`` (256
+            random bits).
         kem: a recipient's algorithm.
+        curve: of a signing key.
     """
     if kind == "signing":
-        return _pkcs8(ec.generate_private_key(ec.SECP256R1()))
+        return _pkcs8(
+            ec.generate_private_key(ec.SECP256R1() if curve == "p256" else ec.SECP384R1())
+        )
+    if kind == "signing-pq":
+        return _pkcs8(mldsa.MLDSA65PrivateKey.generate())
     if kind == "watermark":
         return armour(WATERMARK, secrets.token_bytes(WATERMARK_SIZE))
     if kem == "x-wing":
@@ -85,7 +92,9 @@ def write_key_pair(text: bytes, path: Path, *, force: bool = False) -> tuple[Key
     return key, public
 
 
-def _pkcs8(key: ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey) -> bytes:
+def _pkcs8(
+    key: ec.EllipticCurvePrivateKey | mldsa.MLDSA65PrivateKey | x25519.X25519PrivateKey,
+) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -312,7 +312,14 @@ class Encrypt(Section):
 class Sign(Section):
     """Who vouches for the bundle."""
 
-    key: Secret = Field(description="The vendor's signing key (ECDSA P-256), by reference.")
+    key: Secret = Field(
+        description="The vendor's signing key (ECDSA P-256 or P-384), by reference."
+    )
+    post_quantum: Secret | None = Field(
+        default=None,
+        description="The vendor's ML-DSA-65 key, by reference: it signs, too, in a file of its "
+        "own, which a host whose trust policy pins the key demands.",
+    )
 
 
 class Protect(Section):

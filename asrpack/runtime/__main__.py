@@ -56,8 +56,9 @@ def _parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             type=Path,
-            metavar="PUBLIC_KEY",
-            help="the vendor's public key; default: $ASRPACK_TRUST",
+            metavar="FILE",
+            help="the vendor's public key, or a trust policy; default: $ASRPACK_TRUST, else "
+            "/etc/asrpack/trust.json",
         )
         if name != "verify":
             verb.add_argument(
@@ -124,16 +125,10 @@ def _dispatch(options: argparse.Namespace) -> int:
 def _verify(bundle: Path, options: argparse.Namespace) -> int:
     """As the stand-alone ``verify.py`` does; needs no private key."""
     from asrpack.bundle import verify
-    from asrpack.runtime.keyring import TRUST_VARIABLE, trust_paths
+    from asrpack.runtime.keyring import needed_trust
 
-    trust = trust_paths(options.trust)
-    if not trust:
-        raise UsageError(
-            "verifying needs the vendor's public key",
-            code="trust-missing",
-            remedy=f"give its file with --trust or {TRUST_VARIABLE}",
-        )
-    flags = [f"--trust={path}" for path in trust] + (["--json"] if options.json else [])
+    flags = [f"--trust={path}" for path in needed_trust(options.trust)]
+    flags += ["--json"] if options.json else []
     return verify.main([str(bundle), *flags])
 
 

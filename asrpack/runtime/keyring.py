@@ -7,37 +7,69 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asrpack.bundle.secrets import SecretSource
+from asrpack.bundle.verify import MAX_TRUST, FormatError, read_policy
 from asrpack.errors import KeyFileError, UsageError
 
 TRUST_VARIABLE = "ASRPACK_TRUST"
+HOST_POLICY = Path("/etc/asrpack/trust.json")
 IDENTITY_VARIABLE = "ASRPACK_IDENTITY"
 
 
 def trust_paths(given: Sequence[Path]) -> list[Path]:
-    """The vendor's key files: those given, else those that ``ASRPACK_TRUST`` lists."""
+    """Files of public keys or trust policies.
+
+    Those given, else those that ``ASRPACK_TRUST`` lists, else the host's own policy if it has one.
+    """
     if given:
         return list(given)
-    return [Path(item) for item in os.environ.get(TRUST_VARIABLE, "").split(os.pathsep) if item]
+    named = [Path(item) for item in os.environ.get(TRUST_VARIABLE, "").split(os.pathsep) if item]
+    return named or ([HOST_POLICY] if os.path.lexists(HOST_POLICY) else [])
+
+
+def needed_trust(given: Sequence[Path]) -> list[Path]:
+    """:func:`trust_paths` where nothing can be done without.
+
+    Raises:
+        UsageError: nothing is trusted.
+    """
+    if paths := trust_paths(given):
+        return paths
+    raise UsageError(
+        "verifying needs the vendor's public key, or a trust policy",
+        code="trust-missing",
+        remedy=f"give its file with --trust or {TRUST_VARIABLE}; or make this host's policy, "
+        f"{HOST_POLICY}, with `asrpack trust init` and `asrpack trust add`",
+    )
 
 
 def read_trust(paths: Sequence[Path]) -> list[bytes]:
-    """The contents of public key files.
+    """The contents of files of public keys or trust policies.
 
     Raises:
-        KeyFileError: one cannot be read.
+        KeyFileError: one cannot be read, or is neither.
     """
-    keys = []
+    remedy = f"give the vendor's public key, or a trust policy, with --trust or {TRUST_VARIABLE}"
+    items = []
     for path in paths:
         try:
-            keys.append(path.read_bytes())
+            with path.open("rb") as stream:
+                items.append(stream.read(MAX_TRUST + 1))
+            read_policy(items[-1])
         except OSError as error:
             raise KeyFileError(
-                f"cannot read the trusted key: {error.strerror}",
+                f"cannot read what is trusted: {error.strerror}",
                 code="trust-unreadable",
                 place=str(path),
-                remedy=f"give the vendor's public key with --trust or {TRUST_VARIABLE}",
+                remedy=remedy,
             ) from None
-    return keys
+        except FormatError as fault:
+            raise KeyFileError(
+                f"what is trusted cannot be used: {fault}",
+                code=fault.code,
+                place=str(path),
+                remedy=remedy,
+            ) from None
+    return items
 
 
 def identity_source(given: str | None) -> SecretSource:

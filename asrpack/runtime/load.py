@@ -53,8 +53,8 @@ def open_bundle(
     Args:
         path: the bundle's directory.
         identity: where the recipient's private key is.
-        trust: the vendor's public keys. Without one, signer and envelope must only agree with
-            each other (see :func:`asrpack.bundle.opening.open_sealed`).
+        trust: the vendor's public keys, or trust policies. Without one, signer and envelope must
+            only agree with each other (see :func:`asrpack.bundle.opening.open_sealed`).
         threads: as for :class:`Recognizer`.
 
     Raises:

@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asrpack.bundle.envelope import ENVELOPE_FILE, Envelope
-from asrpack.bundle.keys import public_pem, signing_private
+from asrpack.bundle.keys import post_quantum_private, public_pem, signing_private
 from asrpack.bundle.metadata import BundleMetadata
 from asrpack.bundle.opening import check_bundle
 from asrpack.bundle.verify import METADATA_FILE
 from asrpack.errors import InputError, KeyFileError
 from asrpack.protect.sign import sign_tree
+from asrpack.protect.trust import add_signer, new_policy, policy_bytes
 from asrpack.stages import stage
 
 
 class Seal(stage.Stage):
-    """Leaves ``bundle/``: what goes to the customer. Signs with the secret ``key``."""
+    """Leaves ``bundle/``: what goes to the customer.
+
+    Signs with the secret ``key``, and with ``post_quantum`` where there is one.
+    """
 
     name = "seal"
     outputs = ("bundle",)
@@ -60,8 +64,13 @@ class Seal(stage.Stage):
                 place=METADATA_FILE,
                 remedy="render it again for this model",
             )
-        sign_tree(bundle, key, f"{metadata.name}-{metadata.version}-{metadata.build}").chmod(0o644)
-        check_bundle(bundle, [public_pem(key)])
+        secret = context.secrets.get("post_quantum")
+        also = [post_quantum_private(secret, "the post-quantum key")] if secret else []
+        name = f"{metadata.name}-{metadata.version}-{metadata.build}"
+        sign_tree(bundle, key, name, also).chmod(0o644)
+        policy = new_policy()
+        add_signer(policy, "vendor", public_pem(key), public_pem(also[0]) if also else None)
+        check_bundle(bundle, [policy_bytes(policy)])
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -16,7 +16,10 @@ def test_verify(sealed_bundle: SealedBundle, capsys: Capture) -> None:
     bundle, trust = str(sealed_bundle.path), str(sealed_bundle.folder / "vendor.pub")
     assert main(["verify", bundle, "--trust", trust, "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"ok": True, "findings": []}
+    told = json.loads(captured.out)
+    (signature,) = told.pop("signatures")
+    assert told == {"ok": True, "findings": [], "trust": [trust]}
+    assert (signature["path"], signature["role"]) == ("model.sig", "signer")
     assert captured.err == ""
     (sealed_bundle.path / "extra").write_text("x")
     assert main(["verify", bundle, "--trust", trust, "--json"]) == 6
