@@ -1,0 +1,182 @@
+"""Issuing licences: a bundle's data keys for one recipient, under signed terms."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from asrpack.bundle import envelope as envelopes
+from asrpack.bundle.envelope import DATA_KEY_SIZE
+from asrpack.bundle.keys import Key, armour, public_pem
+from asrpack.bundle.licence import (
+    LICENCE_TYPE,
+    Licence,
+    LicensedBundle,
+    Terms,
+    read_licence,
+    verify_licence,
+)
+from asrpack.bundle.metadata import BundleMetadata, build_time
+from asrpack.bundle.opening import check_bundle
+from asrpack.bundle.verify import CURVES, METADATA_FILE, canonical_json, pae
+from asrpack.errors import InputError, KeyFileError
+
+__all__ = ["LicensedBundle", "Terms", "issue", "open_for_licensing", "renew"]
+
+
+def issue(
+    terms: Terms,
+    bundle: LicensedBundle,
+    secret: bytes,
+    recipient: Key,
+    signer: Key,
+    *,
+    issued: int | None = None,
+    sequence: int | None = None,
+    supersedes: str | None = None,
+) -> bytes:
+    """A licence, as the bytes of ``licence.json``.
+
+    Args:
+        terms: what is allowed.
+        bundle: the signed bundle (:meth:`LicensedBundle.of`).
+        secret: its data keys, 32 bytes each, one after the other, in the order of the envelope's
+            files; :func:`open_for_licensing` gives those of a bundle.
+        recipient: the customer's public key.
+        signer: the vendor's private signing key.
+        issued: Unix seconds; now if None, or ``SOURCE_DATE_EPOCH``.
+        sequence: must grow with every licence for this bundle and recipient, or hosts that know
+            a higher one refuse it; ``issued`` if None.
+        supersedes: id of the licence that it takes the place of.
+
+    Raises:
+        InputError: terms that a reader would refuse.
+    """
+    if not secret or len(secret) % DATA_KEY_SIZE:
+        raise ValueError("data keys have 32 bytes each")
+    when = build_time() if issued is None else issued
+    licence = Licence(
+        licence_id=str(uuid.uuid4()),
+        bundle=bundle,
+        terms=terms,
+        recipient=recipient.fingerprint,
+        kem=recipient.algorithm,
+        issued=when,
+        sequence=when if sequence is None else sequence,
+        supersedes=supersedes,
+        wrapped=b"",
+        signer=signer.fingerprint,
+    )
+    wrapped = envelopes.suite(licence.kem).encrypt(secret, recipient.handle, licence.info)
+    licence = replace(licence, wrapped=wrapped)
+    data = _sign(licence.payload(), signer)
+    try:
+        # What a reader would refuse must not go out.
+        read_licence(data, "the licence")
+    except KeyFileError as error:
+        raise InputError(
+            error.message, code=error.code, place="the terms", remedy="correct the terms"
+        ) from None
+    return data
+
+
+def renew(
+    old: bytes,
+    bundle: LicensedBundle,
+    secret: bytes,
+    recipient: Key,
+    signer: Key,
+    *,
+    not_before: int,
+    expires: int | None,
+    grace_days: int | None = None,
+    trust: Sequence[bytes] = (),
+    issued: int | None = None,
+) -> bytes:
+    """A licence that takes the place of an old one: its terms with other dates.
+
+    Args:
+        old: the bytes of the licence to renew.
+        bundle, secret, recipient, signer, issued: as for :func:`issue`.
+        not_before, expires, grace_days: as :class:`Terms` has them; grace_days None keeps them.
+        trust: further public keys that may have signed the old licence.
+
+    Raises:
+        KeyFileError: the old licence is not the vendor's, or for another bundle or recipient.
+        InputError: terms that a reader would refuse.
+    """
+    place = "the licence to renew"
+    known = verify_licence(old, [public_pem(signer), *trust], place)
+    if known.bundle.bundle_id != bundle.bundle_id or known.recipient != recipient.fingerprint:
+        what = "bundle" if known.bundle.bundle_id != bundle.bundle_id else "recipient"
+        raise KeyFileError(
+            f"it is for another {what}",
+            code=f"licence-{what}",
+            place=place,
+            remedy=f"give the {what} that it is for, or issue a licence for this one",
+        )
+    when = build_time() if issued is None else issued
+    terms = replace(
+        known.terms,
+        not_before=not_before,
+        expires=expires,
+        grace_days=known.terms.grace_days if grace_days is None else grace_days,
+    )
+    return issue(
+        terms,
+        bundle,
+        secret,
+        recipient,
+        signer,
+        issued=when,
+        # As the time, so that of two renewals of one licence the later one counts.
+        sequence=max(known.sequence + 1, when),
+        supersedes=known.licence_id,
+    )
+
+
+def open_for_licensing(path: Path, escrow: Key) -> tuple[LicensedBundle, bytes, bytes]:
+    """What a licence for a bundle is made of.
+
+    Args:
+        path: the bundle's directory.
+        escrow: the vendor's private key, one of the bundle's recipients.
+
+    Returns:
+        Which bundle it is, its data keys one after the other, and its signer's public key in PEM.
+
+    Raises:
+        InputError, IntegrityError, ErrorGroup: there is no bundle, or it was changed.
+        KeyFileError: the bundle is not for this key.
+    """
+    if not path.is_dir():
+        check_bundle(path, [])
+    named = armour("PUBLIC KEY", envelopes.read_signer(path))
+    verified = check_bundle(path, [named])
+    metadata = BundleMetadata.from_json(verified.read(METADATA_FILE), METADATA_FILE)
+    keys = envelopes.open_envelope(verified.read(envelopes.ENVELOPE_FILE), escrow)
+    return (
+        LicensedBundle.of(verified, metadata),
+        b"".join(keys[name] for name in sorted(keys)),
+        named,
+    )
+
+
+def _sign(payload: bytes, signer: Key) -> bytes:
+    """The DSSE envelope over a licence's payload, canonical JSON."""
+    handle = signer.handle
+    signature = handle.sign(pae(payload, LICENCE_TYPE), ec.ECDSA(CURVES[handle.curve.name]))
+    return canonical_json(
+        {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": LICENCE_TYPE,
+            "signatures": [
+                {"keyid": signer.fingerprint, "sig": base64.b64encode(signature).decode()}
+            ],
+        }
+    )
