@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity
+from asrpack.cli.options import Identity, License
 
 
 def run(
@@ -22,6 +22,7 @@ def run(
             show_default=False,
         ),
     ] = None,
+    licence: License = None,
     decode: Annotated[
         str | None,
         typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
@@ -57,6 +58,7 @@ def run(
         audio,
         identity=identity,
         trust=trust or (),
+        licence=licence,
         decode=decode,
         streaming=streaming,
         hotwords=hotwords,

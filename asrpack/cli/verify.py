@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity
+from asrpack.cli.options import Identity, License
 
 _REFUSED = 6
 
@@ -31,6 +31,7 @@ def verify(
         ),
     ] = False,
     identity: Identity = None,
+    licence: License = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check a bundle against its vendor's public key.
@@ -76,7 +77,7 @@ def verify(
     if selftest:
         from asrpack.runtime.commands import try_out
 
-        opened = try_out(bundle, identity=identity, trust=trust)
+        opened = try_out(bundle, identity=identity, trust=trust, licence=licence)
         methods, provider = opened.description.methods, opened.recognizer.provider
     if as_json:
         report: dict[str, object] = {"ok": True, "findings": []}

@@ -12,18 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from asrpack.bundle import envelope as envelopes
 from asrpack.bundle.envelope import DATA_KEY_SIZE
-from asrpack.bundle.keys import Key, armour, public_pem
-from asrpack.bundle.licence import (
-    LICENCE_TYPE,
-    Licence,
-    LicensedBundle,
-    Terms,
-    read_licence,
-    verify_licence,
-)
-from asrpack.bundle.metadata import BundleMetadata, build_time
-from asrpack.bundle.opening import check_bundle
-from asrpack.bundle.verify import CURVES, METADATA_FILE, canonical_json, pae
+from asrpack.bundle.keys import Key, public_pem
+from asrpack.bundle.licence import LICENCE_TYPE, read_licence, verify_licence
+from asrpack.bundle.licence_body import Licence, LicensedBundle, Terms
+from asrpack.bundle.metadata import build_time
+from asrpack.bundle.opening import read_sealed
+from asrpack.bundle.verify import CURVES, canonical_json, pae
 from asrpack.errors import InputError, KeyFileError
 
 __all__ = ["LicensedBundle", "Terms", "issue", "open_for_licensing", "renew"]
@@ -154,17 +148,10 @@ def open_for_licensing(path: Path, escrow: Key) -> tuple[LicensedBundle, bytes, 
         InputError, IntegrityError, ErrorGroup: there is no bundle, or it was changed.
         KeyFileError: the bundle is not for this key.
     """
-    if not path.is_dir():
-        check_bundle(path, [])
-    named = armour("PUBLIC KEY", envelopes.read_signer(path))
-    verified = check_bundle(path, [named])
-    metadata = BundleMetadata.from_json(verified.read(METADATA_FILE), METADATA_FILE)
-    keys = envelopes.open_envelope(verified.read(envelopes.ENVELOPE_FILE), escrow)
-    return (
-        LicensedBundle.of(verified, metadata),
-        b"".join(keys[name] for name in sorted(keys)),
-        named,
-    )
+    sealed = read_sealed(path)
+    keys = envelopes.open_envelope(sealed.envelope, escrow)
+    secret = b"".join(keys[item.path] for item in sealed.header.files)
+    return LicensedBundle.of(sealed.verified, sealed.metadata), secret, sealed.trust[0]
 
 
 def _sign(payload: bytes, signer: Key) -> bytes:

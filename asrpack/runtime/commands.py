@@ -13,7 +13,7 @@ from asrpack.bundle.provider import CPU
 from asrpack.errors import InputError, UsageError
 from asrpack.runtime.hotwords import read_hotwords
 from asrpack.runtime.keyring import TRUST_VARIABLE, identity_source, trust_paths
-from asrpack.runtime.load import OpenBundle, open_bundle
+from asrpack.runtime.load import OpenBundle, open_bundle, warn_on_stderr
 from asrpack.runtime.streaming import StreamingRecognizer
 from asrpack.runtime.transcripts import Wishes, stream_file, transcribe_file
 
@@ -24,6 +24,7 @@ def run(
     *,
     identity: str | None,
     trust: Sequence[Path] = (),
+    licence: Path | None = None,
     decode: str | None = None,
     streaming: bool = False,
     hotwords: Path | None = None,
@@ -37,6 +38,7 @@ def run(
     A file that cannot be read is reported on standard error and the others go on.
 
     Args:
+        licence: as for :func:`asrpack.runtime.load.open_bundle`.
         streaming: hear the files piece by piece, as from a microphone.
         hotwords: file of phrases to prefer (:func:`asrpack.runtime.hotwords.read_hotwords`).
         nbest: with JSON, so many hypotheses, too.
@@ -46,8 +48,8 @@ def run(
         0, or 3 if a file failed.
 
     Raises:
-        AsrpackError: the bundle cannot be opened, there is no such decoding method, the hotwords
-            cannot be used, or the model does not stream.
+        AsrpackError: the bundle cannot be opened, its licence ended meanwhile, there is no such
+            decoding method, the hotwords cannot be used, or the model does not stream.
     """
     if (nbest or times) and (streaming or not as_json):
         raise UsageError(
@@ -55,7 +57,7 @@ def run(
             code="usage",
             remedy="give --json, and leave --streaming out",
         )
-    opened = _open(bundle, identity, trust, threads)
+    opened = _open(bundle, identity, trust, licence, threads)
     recognizer = opened.recognizer
     wishes = Wishes(
         recognizer.check_method(decode),
@@ -85,10 +87,15 @@ def run(
 
 
 def selftest(
-    bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
+    bundle: Path,
+    *,
+    identity: str | None,
+    trust: Sequence[Path] = (),
+    licence: Path | None = None,
+    threads: int = 0,
 ) -> int:
     """:func:`try_out`, told on standard output; returns 0."""
-    opened = try_out(bundle, identity=identity, trust=trust, threads=threads)
+    opened = try_out(bundle, identity=identity, trust=trust, licence=licence, threads=threads)
     about, methods = opened.metadata, ", ".join(opened.description.methods)
     on = opened.recognizer.provider
     _say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}")
@@ -96,14 +103,19 @@ def selftest(
 
 
 def try_out(
-    bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
+    bundle: Path,
+    *,
+    identity: str | None,
+    trust: Sequence[Path] = (),
+    licence: Path | None = None,
+    threads: int = 0,
 ) -> OpenBundle:
     """Verifies, decrypts, loads, and runs every decoding method on a second of tone, and a stream.
 
     Raises:
         AsrpackError: any of these failed.
     """
-    opened = _open(bundle, identity, trust, threads)
+    opened = _open(bundle, identity, trust, licence, threads)
     recognizer = opened.recognizer
     rate = opened.description.sample_rate
     tone = (3000 * np.sin(2 * np.pi * 440 / rate * np.arange(rate))).astype(np.float32)
@@ -117,21 +129,25 @@ def try_out(
     return opened
 
 
-def _open(bundle: Path, identity: str | None, trust: Sequence[Path], threads: int) -> OpenBundle:
+def _open(
+    bundle: Path,
+    identity: str | None,
+    trust: Sequence[Path],
+    licence: Path | None,
+    threads: int,
+) -> OpenBundle:
     source, pinned = identity_source(identity), trust_paths(trust)
     if not pinned:
-        _say(
-            "asrpack: warning: no vendor key is pinned, so who signed this bundle is not checked; "
-            f"pin it with --trust or {TRUST_VARIABLE}=FILE",
-            error=True,
+        warn_on_stderr(
+            "no vendor key is pinned, so who signed this bundle is not checked; "
+            f"pin it with --trust or {TRUST_VARIABLE}=FILE"
         )
-    opened = open_bundle(bundle, source, pinned, threads=threads)
+    opened = open_bundle(bundle, source, pinned, licence=licence, threads=threads)
     spec, on = opened.metadata.provider, opened.recognizer.provider
     if spec is not None and on == CPU:
-        _say(
-            f"asrpack: warning: the bundle is for {spec.target}, which does not work on this host; "
-            f"it allows {CPU}, and runs there",
-            error=True,
+        warn_on_stderr(
+            f"the bundle is for {spec.target}, which does not work on this host; "
+            f"it allows {CPU}, and runs there"
         )
     return opened
 
