@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from asrpack.bundle.envelope import DATA_KEY_SIZE
 from asrpack.bundle.keys import Key
@@ -31,6 +31,7 @@ from asrpack.errors import KeyFileError
 
 LICENCE_FILE = "licence.json"
 LICENCE_TYPE = "application/vnd.asrpack.licence+json"
+MLDSA_SIGNATURE = 3309  # bytes
 _DSSE_SHAPE = {"payload": str, "payloadType": str, "signatures": [{"keyid": str, "sig": str}]}
 _CODE = "licence-format"
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -100,8 +101,8 @@ def verify_licence(data: bytes, trust: Sequence[bytes], place: str) -> Licence:
     """
 
     def verify() -> Licence:
-        licence, signature = _parse(data)
-        _check_signature(licence, signature, trust)
+        licence, signatures = _parse(data)
+        _check_signatures(licence, signatures, trust)
         return licence
 
     return _guarded(place, verify)
@@ -120,7 +121,10 @@ def _guarded(place: str, read: Callable[[], Licence]) -> Licence:
         ) from None
 
 
-def _check_signature(licence: Licence, signature: bytes, trust: Sequence[bytes]) -> None:
+def _check_signatures(
+    licence: Licence, signatures: Sequence[tuple[str, bytes]], trust: Sequence[bytes]
+) -> None:
+    """The one place that knows what a host trusts."""
     try:
         keys = [load_trusted_key(item) for item in trust]
     except FormatError as error:
@@ -131,24 +135,38 @@ def _check_signature(licence: Licence, signature: bytes, trust: Sequence[bytes])
         raise FormatError("licence-signer", message)
     try:
         signed = pae(licence.payload(), LICENCE_TYPE)
-        signer.key.verify(signature, signed, ec.ECDSA(CURVES[signer.key.curve.name]))
+        signer.key.verify(signatures[0][1], signed, ec.ECDSA(CURVES[signer.key.curve.name]))
     except InvalidSignature:
         message = "has a signature that is not valid for what it says"
         raise FormatError("licence-signature", message) from None
 
 
-def _parse(data: bytes) -> tuple[Licence, bytes]:
+def _parse(data: bytes) -> tuple[Licence, list[tuple[str, bytes]]]:
+    """The licence, and key id and signature of ECDSA and, where it has one, of ML-DSA-65."""
     outer = strict_json(data, MAX_LICENCE)
     check_shape(outer, _DSSE_SHAPE, "the licence", _CODE)
     if outer["payloadType"] != LICENCE_TYPE:
         raise FormatError("licence-payload-type", f"signs a {outer['payloadType']!r}")
-    if (count := len(outer["signatures"])) != 1:
-        raise FormatError("licence-signature-count", f"has {count} signatures, not one")
-    (entry,) = outer["signatures"]
-    if not _HEX.fullmatch(entry["keyid"]):
-        raise FormatError(_CODE, "has a keyid that is not a SHA-256 in lower case")
-    signature = canonical_base64(entry["sig"], "the signature", _CODE)
+    signatures = []
+    for entry in outer["signatures"]:
+        if not _HEX.fullmatch(entry["keyid"]):
+            raise FormatError(_CODE, "has a keyid that is not a SHA-256 in lower case")
+        value = canonical_base64(entry["sig"], "the signature", "licence-signature-encoding")
+        signatures.append((entry["keyid"], value))
+    if not 1 <= len(signatures) <= 2:
+        raise FormatError("licence-signature-count", f"has {len(signatures)} signatures")
+    if len(signatures) == 2 and len(signatures[1][1]) != MLDSA_SIGNATURE:
+        raise FormatError("licence-signature-count", "has two signatures, the second not ML-DSA-65")
+    try:
+        if (
+            utils.encode_dss_signature(*utils.decode_dss_signature(signatures[0][1]))
+            != (signatures[0][1])
+        ):
+            raise ValueError
+    except ValueError:
+        message = "the signature is not canonical DER"
+        raise FormatError("licence-signature-encoding", message) from None
     payload = canonical_base64(outer["payload"], "the payload", _CODE)
     if canonical_json(outer) != data:
         raise FormatError("json-not-canonical", "is not canonical JSON")
-    return parse_payload(payload, entry["keyid"]), signature
+    return parse_payload(payload, signatures[0][0]), signatures

@@ -30,6 +30,7 @@ def issue(
     recipient: Key,
     signer: Key,
     *,
+    post_quantum: Key | None = None,
     issued: int | None = None,
     sequence: int | None = None,
     supersedes: str | None = None,
@@ -43,6 +44,7 @@ def issue(
             files; :func:`open_for_licensing` gives those of a bundle.
         recipient: the customer's public key.
         signer: the vendor's private signing key.
+        post_quantum: the vendor's private ML-DSA-65 key, which signs besides.
         issued: Unix seconds; now if None, or ``SOURCE_DATE_EPOCH``.
         sequence: must grow with every licence for this bundle and recipient, or hosts that know
             a higher one refuse it; ``issued`` if None.
@@ -68,7 +70,7 @@ def issue(
     )
     wrapped = envelopes.suite(licence.kem).encrypt(secret, recipient.handle, licence.info)
     licence = replace(licence, wrapped=wrapped)
-    data = _sign(licence.payload(), signer)
+    data = _sign(licence.payload(), signer, post_quantum)
     try:
         # What a reader would refuse must not go out.
         read_licence(data, "the licence")
@@ -90,13 +92,14 @@ def renew(
     expires: int | None,
     grace_days: int | None = None,
     trust: Sequence[bytes] = (),
+    post_quantum: Key | None = None,
     issued: int | None = None,
 ) -> bytes:
     """A licence that takes the place of an old one: its terms with other dates.
 
     Args:
         old: the bytes of the licence to renew.
-        bundle, secret, recipient, signer, issued: as for :func:`issue`.
+        bundle, secret, recipient, signer, post_quantum, issued: as for :func:`issue`.
         not_before, expires, grace_days: as :class:`Terms` has them; grace_days None keeps them.
         trust: further public keys that may have signed the old licence.
 
@@ -127,6 +130,7 @@ def renew(
         secret,
         recipient,
         signer,
+        post_quantum=post_quantum,
         issued=when,
         # As the time, so that of two renewals of one licence the later one counts.
         sequence=max(known.sequence + 1, when),
@@ -154,16 +158,19 @@ def open_for_licensing(path: Path, escrow: Key) -> tuple[LicensedBundle, bytes, 
     return LicensedBundle.of(sealed.verified, sealed.metadata), secret, sealed.trust[0]
 
 
-def _sign(payload: bytes, signer: Key) -> bytes:
+def _sign(payload: bytes, signer: Key, post_quantum: Key | None) -> bytes:
     """The DSSE envelope over a licence's payload, canonical JSON."""
-    handle = signer.handle
-    signature = handle.sign(pae(payload, LICENCE_TYPE), ec.ECDSA(CURVES[handle.curve.name]))
+    signed, handle = pae(payload, LICENCE_TYPE), signer.handle
+    found = [(signer, handle.sign(signed, ec.ECDSA(CURVES[handle.curve.name])))]
+    if post_quantum is not None:
+        found.append((post_quantum, post_quantum.handle.sign(signed)))
     return canonical_json(
         {
             "payload": base64.b64encode(payload).decode(),
             "payloadType": LICENCE_TYPE,
             "signatures": [
-                {"keyid": signer.fingerprint, "sig": base64.b64encode(signature).decode()}
+                {"keyid": key.fingerprint, "sig": base64.b64encode(signature).decode()}
+                for key, signature in found
             ],
         }
     )

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from asrpack.bundle.keys import recipient_private
+from asrpack.bundle.opening import lock_of, read_sealed
 from asrpack.bundle.provider import CPU
 from asrpack.errors import InputError, UsageError
 from asrpack.runtime.hotwords import read_hotwords
-from asrpack.runtime.keyring import TRUST_VARIABLE, identity_source, trust_paths
+from asrpack.runtime.keyring import (
+    IDENTITY_VARIABLE,
+    TRUST_VARIABLE,
+    identity_source,
+    read_trust,
+    trust_paths,
+)
+from asrpack.runtime.licence import Lease
 from asrpack.runtime.load import OpenBundle, open_bundle, warn_on_stderr
 from asrpack.runtime.streaming import StreamingRecognizer
 from asrpack.runtime.transcripts import Wishes, stream_file, transcribe_file
@@ -129,6 +139,50 @@ def try_out(
     return opened
 
 
+def check_licence(
+    bundle: Path,
+    *,
+    identity: str | None,
+    trust: Sequence[Path] = (),
+    licence: Path | None = None,
+) -> Lease:
+    """The licence that a bundle would be used under here and now; decrypts and changes nothing.
+
+    Args:
+        identity: None, where ``ASRPACK_IDENTITY`` is not set either: the recipient and what this
+            host remembers are not looked at.
+
+    Raises:
+        AsrpackError: there is none, or the bundle is refused.
+        UsageError: the bundle is for this identity without a licence.
+    """
+    key = None
+    if identity or os.environ.get(IDENTITY_VARIABLE):
+        source = identity_source(identity)
+        key = recipient_private(source.read(), str(source))
+    locked = lock_of(read_sealed(bundle, read_trust(_pinned(trust))), key)
+    if locked is None:
+        raise UsageError(
+            "the bundle is for this key without a licence",
+            code="license-needless",
+            place=str(bundle),
+            remedy="run it; or check with the private key that the licence is for",
+        )
+    lease = Lease(licence, bundle, warn_on_stderr, remember=False)
+    lease.unlock(locked)
+    return lease
+
+
+def _pinned(trust: Sequence[Path]) -> list[Path]:
+    pinned = trust_paths(trust)
+    if not pinned:
+        warn_on_stderr(
+            "no vendor key is pinned, so who signed this bundle is not checked; "
+            f"pin it with --trust or {TRUST_VARIABLE}=FILE"
+        )
+    return pinned
+
+
 def _open(
     bundle: Path,
     identity: str | None,
@@ -136,13 +190,8 @@ def _open(
     licence: Path | None,
     threads: int,
 ) -> OpenBundle:
-    source, pinned = identity_source(identity), trust_paths(trust)
-    if not pinned:
-        warn_on_stderr(
-            "no vendor key is pinned, so who signed this bundle is not checked; "
-            f"pin it with --trust or {TRUST_VARIABLE}=FILE"
-        )
-    opened = open_bundle(bundle, source, pinned, licence=licence, threads=threads)
+    source = identity_source(identity)
+    opened = open_bundle(bundle, source, _pinned(trust), licence=licence, threads=threads)
     spec, on = opened.metadata.provider, opened.recognizer.provider
     if spec is not None and on == CPU:
         warn_on_stderr(

@@ -79,7 +79,7 @@ class Lease:
         host: Host | None = None,
     ) -> None:
         self.licence: Licence | None = None
-        self._source = licence_source(given, bundle)
+        self._source, self._named = licence_source(given, bundle)
         self._warn = warn
         self._remember = remember
         self._host = host or Host()
@@ -177,11 +177,12 @@ class Lease:
             identity = self._bundle.identity
             whose = f" for the key {identity.fingerprint}" if identity else ""
             return KeyFileError(
-                f"the bundle opens with a licence{whose}, and there is none",
-                code="licence-missing",
+                f"the bundle opens with a licence only{whose}, and there is none",
+                code="licence-missing" if self._named else "identity-not-recipient",
                 place=str(self._source),
                 remedy="put the licence that the vendor sent there, or name it with --license or "
-                f"{LICENCE_VARIABLE}; without one, use the private key that the bundle is for",
+                f"{LICENCE_VARIABLE}; without one, use a private key that the bundle is for: "
+                "`asrpack inspect` lists their ids",
             )
         mine = [item for item in errors if item.code not in _FOR_SOMEBODY_ELSE] or errors
         return mine[0] if len(mine) == 1 else ErrorGroup(list(mine))

@@ -16,16 +16,16 @@ MAX_FILES = 256
 Versions = dict[Path, tuple[int, int, int]]
 
 
-def licence_source(given: Path | None, bundle: Path) -> Path:
+def licence_source(given: Path | None, bundle: Path) -> tuple[Path, bool]:
     """The file or folder given, else ``ASRPACK_LICENSE``'s, else ``licence.json`` beside a bundle.
 
     Beside, not inside: a file that the signature does not list would break the bundle's seal.
+
+    Returns:
+        It, and whether anybody named it.
     """
-    if given is not None:
-        return given
-    if named := os.environ.get(LICENCE_VARIABLE):
-        return Path(named)
-    return bundle.absolute().parent / LICENCE_FILE
+    named = given or os.environ.get(LICENCE_VARIABLE)
+    return (Path(named), True) if named else (bundle.absolute().parent / LICENCE_FILE, False)
 
 
 def find_licences(source: Path) -> Versions:
