@@ -39,7 +39,7 @@ _SHAPE = {
     "sequence": int,
 }
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-_LATEST = 253402300799  # the last second of the year 9999
+LATEST_SECOND = 253402300799  # the last second of the year 9999
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,18 @@ def utc(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime(_TIME_FORMAT)
 
 
+def unix_seconds(text: str) -> int:
+    """What :func:`utc` made ``text`` of.
+
+    Raises:
+        ValueError: it is not exactly such a time, or before 1970.
+    """
+    seconds = int(datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC).timestamp())
+    if seconds < 0 or utc(seconds) != text:
+        raise ValueError(text)
+    return seconds
+
+
 def build_time(environment: Mapping[str, str] | None = None) -> int:
     """Unix seconds of the build: ``SOURCE_DATE_EPOCH`` where it is set, else now.
 
@@ -151,7 +163,7 @@ def build_time(environment: Mapping[str, str] | None = None) -> int:
     text = (os.environ if environment is None else environment).get("SOURCE_DATE_EPOCH")
     if text is None:
         return int(time.time())
-    if not re.fullmatch("[0-9]{1,12}", text) or int(text) > _LATEST:
+    if not re.fullmatch("[0-9]{1,12}", text) or int(text) > LATEST_SECOND:
         raise InputError(
             f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds since 1970",
             code="source-date-epoch",
@@ -181,11 +193,10 @@ def _check_values(raw: dict[str, Any]) -> None:
     if not UUID.fullmatch(raw["bundle_id"]):
         raise FormatError(code, "bundle_id is not a UUID of version 4 in lower case")
     try:
-        exact = datetime.strptime(raw["created"], _TIME_FORMAT).strftime(_TIME_FORMAT)
+        unix_seconds(raw["created"])
     except ValueError:
-        exact = ""
-    if exact != raw["created"]:
-        raise FormatError(code, "created is not a UTC time like 2026-01-31T12:00:00Z")
+        message = "created is not a UTC time like 2026-01-31T12:00:00Z"
+        raise FormatError(code, message) from None
     if raw["watermark"] is not None and not _HEX.fullmatch(raw["watermark"]):
         raise FormatError(code, "watermark is neither null nor a SHA-256 in lower case")
     recipients = raw["recipients"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from asrpack.bundle import envelope as envelopes
 from asrpack.bundle.keys import Key, armour, signing_public
-from asrpack.bundle.metadata import BundleMetadata
+from asrpack.bundle.licence import LockedBundle
+from asrpack.bundle.licence_body import LicensedBundle
+from asrpack.bundle.metadata import BundleMetadata, unix_seconds
 from asrpack.bundle.verify import (
     METADATA_FILE,
     FormatError,
@@ -68,26 +70,40 @@ def check_bundle(bundle: Path, trust: Sequence[bytes]) -> Verified:
         raise errors[0] if len(errors) == 1 else ErrorGroup(errors) from None
 
 
-def open_sealed(bundle: Path, identity: Key, trust: Sequence[bytes] = ()) -> Opened:
-    """Verifies a bundle and decrypts its model to memory.
+@dataclass(frozen=True)
+class Sealed:
+    """A verified bundle, not decrypted.
+
+    Attributes:
+        envelope: the bytes of ``model/envelope.json``.
+        header: what is in it.
+        trust: what it was verified against.
+    """
+
+    verified: Verified
+    metadata: BundleMetadata
+    envelope: bytes
+    header: envelopes.Header
+    trust: tuple[bytes, ...]
+
+
+def read_sealed(bundle: Path, trust: Sequence[bytes] = ()) -> Sealed:
+    """Verifies a bundle, and that envelope, metadata and signature agree.
 
     Args:
         bundle: the bundle's directory.
-        identity: a recipient's private key (:func:`asrpack.bundle.keys.recipient_private`).
         trust: the vendor's public keys in PEM, or trust policies. Without one the signature must
             be by the key that the envelope names: then whoever wrapped the keys for this recipient
             also signed these files, but who that is was not checked.
 
     Raises:
-        InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`; also
-            KeyFileError where the bundle is not for this identity.
+        InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`.
     """
-    if trust or not bundle.is_dir():
-        verified = check_bundle(bundle, trust)
-    else:
+    if not trust and bundle.is_dir():
         named = armour("PUBLIC KEY", envelopes.read_signer(bundle))
         signing_public(named, envelopes.ENVELOPE_FILE)
-        verified = check_bundle(bundle, [named])
+        trust = [named]
+    verified = check_bundle(bundle, trust)
     metadata = BundleMetadata.from_json(_read(verified, METADATA_FILE), METADATA_FILE)
     data = _read(verified, envelopes.ENVELOPE_FILE)
     header = envelopes.Envelope.from_json(data).header
@@ -105,7 +121,30 @@ def open_sealed(bundle: Path, identity: Key, trust: Sequence[bytes] = ()) -> Ope
             place=envelopes.ENVELOPE_FILE,
             remedy="get the bundle again from its vendor",
         )
-    keys = envelopes.open_envelope(data, identity)
+    return Sealed(verified, metadata, data, header, tuple(trust))
+
+
+def open_sealed(
+    bundle: Path,
+    identity: Key,
+    trust: Sequence[bytes] = (),
+    unlock: Callable[[LockedBundle], bytes] | None = None,
+) -> Opened:
+    """Verifies a bundle and decrypts its model to memory.
+
+    Args:
+        bundle: the bundle's directory.
+        identity: a recipient's private key (:func:`asrpack.bundle.keys.recipient_private`).
+        trust: as for :func:`read_sealed`.
+        unlock: finds the data keys in a licence, where the envelope has none for this identity.
+
+    Raises:
+        InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`; also
+            KeyFileError where the bundle is not for this identity, or ``unlock`` says so.
+    """
+    sealed = read_sealed(bundle, trust)
+    verified, header = sealed.verified, sealed.header
+    keys = _data_keys(sealed, identity, unlock)
     files = {}
     for item in header.files:
         name = f"model/{item.path}.enc"
@@ -121,7 +160,40 @@ def open_sealed(bundle: Path, identity: Key, trust: Sequence[bytes] = ()) -> Ope
             )
         files[item.path] = plain
     secret = b"".join(keys[item.path] for item in header.files)
-    return Opened(verified, metadata, files, _engine_key(secret, header.bundle_id))
+    return Opened(verified, sealed.metadata, files, _engine_key(secret, header.bundle_id))
+
+
+def lock_of(sealed: Sealed, identity: Key | None) -> LockedBundle | None:
+    """What a licence must open; None where the envelope has the keys for this identity.
+
+    Args:
+        identity: None where it is not known.
+    """
+    recipients = envelopes.Envelope.from_json(sealed.envelope).recipients
+    if identity is not None and (
+        identity.algorithm not in envelopes.KEMS
+        or identity.fingerprint in {item.kid for item in recipients}
+    ):
+        return None
+    return LockedBundle(
+        LicensedBundle.of(sealed.verified, sealed.metadata),
+        created=unix_seconds(sealed.metadata.created),
+        keys=len(sealed.header.files),
+        trust=sealed.trust,
+        identity=identity,
+    )
+
+
+def _data_keys(
+    sealed: Sealed, identity: Key, unlock: Callable[[LockedBundle], bytes] | None
+) -> dict[str, bytes]:
+    lock = lock_of(sealed, identity)
+    if lock is None or unlock is None:
+        return envelopes.open_envelope(sealed.envelope, identity)
+    size, secret = envelopes.DATA_KEY_SIZE, unlock(lock)
+    return {
+        item.path: secret[i * size : (i + 1) * size] for i, item in enumerate(sealed.header.files)
+    }
 
 
 def _engine_key(data_keys: bytes, bundle_id: str) -> bytes:

@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),
     "keys": ("keys", "keys", "Make and show keys."),
+    "license": ("license", "license", "Issue, renew, show and check licences."),
     "doctor": ("doctor", "doctor", "Find what is wrong with this machine or its packages."),
 }
 INTERNAL_ERROR = 1

@@ -9,6 +9,11 @@ from asrpack.errors import InputError
 
 
 def write_text(path: Path, text: str, *, code: str) -> None:
+    """As :func:`write_bytes`, in UTF-8."""
+    write_bytes(path, text.encode(), code=code)
+
+
+def write_bytes(path: Path, data: bytes, *, code: str) -> None:
     """Atomically: whoever reads the file sees all of it or none.
 
     Raises:
@@ -16,7 +21,7 @@ def write_text(path: Path, text: str, *, code: str) -> None:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(data)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

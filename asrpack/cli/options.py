@@ -39,4 +39,14 @@ Trust = Annotated[
         show_default=False,
     ),
 ]
+License = Annotated[
+    Path | None,
+    typer.Option(
+        "--license",
+        metavar="FILE",
+        help="The vendor's licence, or a folder of them. Default: $ASRPACK_LICENSE, then "
+        "licence.json beside the bundle.",
+        show_default=False,
+    ),
+]
 ARTIFACTS = Path("artifacts")

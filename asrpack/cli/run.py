@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity, Trust
+from asrpack.cli.options import Identity, License, Trust
 
 
 def run(
@@ -15,6 +15,7 @@ def run(
     audio: Annotated[list[Path], typer.Argument(help="WAV, FLAC, OGG or MP3 files.")],
     identity: Identity = None,
     trust: Trust = None,
+    licence: License = None,
     decode: Annotated[
         str | None,
         typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
@@ -50,6 +51,7 @@ def run(
         audio,
         identity=identity,
         trust=trust or (),
+        licence=licence,
         decode=decode,
         streaming=streaming,
         hotwords=hotwords,

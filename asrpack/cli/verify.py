@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity, Trust
+from asrpack.cli.options import Identity, License, Trust
 
 _REFUSED = 6
 
@@ -23,6 +23,7 @@ def verify(
         ),
     ] = False,
     identity: Identity = None,
+    licence: License = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check a bundle against what this host trusts.
@@ -67,7 +68,7 @@ def verify(
     if selftest:
         from asrpack.runtime.commands import try_out
 
-        opened = try_out(bundle, identity=identity, trust=files)
+        opened = try_out(bundle, identity=identity, trust=files, licence=licence)
         methods, provider = opened.description.methods, opened.recognizer.provider
     if as_json:
         report: dict[str, object] = {

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m asrpack.runtime",
         description="Run an asrpack bundle.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{run,verify,selftest}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{run,verify,selftest,host}")
 
     def add(name: str, text: str, *, bundle: str) -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=text, description=text)
@@ -65,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
                 "--identity",
                 metavar="PRIVATE_KEY",
                 help="yours: a path, env:NAME or cmd:COMMAND; default: $ASRPACK_IDENTITY",
+            )
+            verb.add_argument(
+                "--license",
+                type=Path,
+                metavar="FILE",
+                help="the vendor's licence, or a folder of them; default: $ASRPACK_LICENSE, then "
+                "licence.json beside the bundle",
             )
             verb.add_argument(
                 "--threads", type=_count, default=0, help="0: one for each physical core"
@@ -87,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("verify", "Check files and signature.", bundle="BUNDLE")
     add("selftest", "Verify, decrypt, load and run once.", bundle="BUNDLE")
+    text = "Print what tells this host from others, for a licence that is bound to it."
+    host = verbs.add_parser("host", help=text, description=text)
+    host.add_argument(
+        "--needed", type=_count, metavar="K", help="so many must agree; default: over half"
+    )
     return parser
 
 
@@ -97,6 +109,11 @@ def _count(text: str) -> int:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
+    if options.verb == "host":
+        from asrpack.runtime.host_factors import describe_host
+
+        print(describe_host(options.needed).to_json().decode())
+        return 0
     bundle, rest = _split(options.paths)
     if options.verb == "run" and not rest:
         raise UsageError("no audio file was given", code="usage", remedy="run [BUNDLE] AUDIO…")
@@ -106,7 +123,12 @@ def _dispatch(options: argparse.Namespace) -> int:
         return _verify(bundle, options)
     from asrpack.runtime import commands
 
-    common = {"identity": options.identity, "trust": options.trust, "threads": options.threads}
+    common = {
+        "identity": options.identity,
+        "trust": options.trust,
+        "licence": options.license,
+        "threads": options.threads,
+    }
     if options.verb == "selftest":
         return commands.selftest(bundle, **common)
     return commands.run(

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from asrpack.bundle.keys import recipient_private
+from asrpack.bundle.opening import lock_of, read_sealed
 from asrpack.bundle.provider import CPU
 from asrpack.errors import InputError, UsageError
 from asrpack.runtime.hotwords import read_hotwords
-from asrpack.runtime.keyring import TRUST_VARIABLE, identity_source, trust_paths
-from asrpack.runtime.load import OpenBundle, open_bundle
+from asrpack.runtime.keyring import (
+    IDENTITY_VARIABLE,
+    TRUST_VARIABLE,
+    identity_source,
+    read_trust,
+    trust_paths,
+)
+from asrpack.runtime.licence import Lease
+from asrpack.runtime.load import OpenBundle, open_bundle, warn_on_stderr
 from asrpack.runtime.streaming import StreamingRecognizer
 from asrpack.runtime.transcripts import Wishes, stream_file, transcribe_file
 
@@ -24,6 +34,7 @@ def run(
     *,
     identity: str | None,
     trust: Sequence[Path] = (),
+    licence: Path | None = None,
     decode: str | None = None,
     streaming: bool = False,
     hotwords: Path | None = None,
@@ -37,6 +48,7 @@ def run(
     A file that cannot be read is reported on standard error and the others go on.
 
     Args:
+        licence: as for :func:`asrpack.runtime.load.open_bundle`.
         streaming: hear the files piece by piece, as from a microphone.
         hotwords: file of phrases to prefer (:func:`asrpack.runtime.hotwords.read_hotwords`).
         nbest: with JSON, so many hypotheses, too.
@@ -46,8 +58,8 @@ def run(
         0, or 3 if a file failed.
 
     Raises:
-        AsrpackError: the bundle cannot be opened, there is no such decoding method, the hotwords
-            cannot be used, or the model does not stream.
+        AsrpackError: the bundle cannot be opened, its licence ended meanwhile, there is no such
+            decoding method, the hotwords cannot be used, or the model does not stream.
     """
     if (nbest or times) and (streaming or not as_json):
         raise UsageError(
@@ -55,7 +67,7 @@ def run(
             code="usage",
             remedy="give --json, and leave --streaming out",
         )
-    opened = _open(bundle, identity, trust, threads)
+    opened = _open(bundle, identity, trust, licence, threads)
     recognizer = opened.recognizer
     wishes = Wishes(
         recognizer.check_method(decode),
@@ -85,10 +97,15 @@ def run(
 
 
 def selftest(
-    bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
+    bundle: Path,
+    *,
+    identity: str | None,
+    trust: Sequence[Path] = (),
+    licence: Path | None = None,
+    threads: int = 0,
 ) -> int:
     """:func:`try_out`, told on standard output; returns 0."""
-    opened = try_out(bundle, identity=identity, trust=trust, threads=threads)
+    opened = try_out(bundle, identity=identity, trust=trust, licence=licence, threads=threads)
     about, methods = opened.metadata, ", ".join(opened.description.methods)
     on = opened.recognizer.provider
     _say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}")
@@ -96,14 +113,19 @@ def selftest(
 
 
 def try_out(
-    bundle: Path, *, identity: str | None, trust: Sequence[Path] = (), threads: int = 0
+    bundle: Path,
+    *,
+    identity: str | None,
+    trust: Sequence[Path] = (),
+    licence: Path | None = None,
+    threads: int = 0,
 ) -> OpenBundle:
     """Verifies, decrypts, loads, and runs every decoding method on a second of tone, and a stream.
 
     Raises:
         AsrpackError: any of these failed.
     """
-    opened = _open(bundle, identity, trust, threads)
+    opened = _open(bundle, identity, trust, licence, threads)
     recognizer = opened.recognizer
     rate = opened.description.sample_rate
     tone = (3000 * np.sin(2 * np.pi * 440 / rate * np.arange(rate))).astype(np.float32)
@@ -117,21 +139,64 @@ def try_out(
     return opened
 
 
-def _open(bundle: Path, identity: str | None, trust: Sequence[Path], threads: int) -> OpenBundle:
-    source, pinned = identity_source(identity), trust_paths(trust)
-    if not pinned:
-        _say(
-            "asrpack: warning: no vendor key is pinned, so who signed this bundle is not checked; "
-            f"pin it with --trust or {TRUST_VARIABLE}=FILE",
-            error=True,
+def check_licence(
+    bundle: Path,
+    *,
+    identity: str | None,
+    trust: Sequence[Path] = (),
+    licence: Path | None = None,
+) -> Lease:
+    """The licence that a bundle would be used under here and now; decrypts and changes nothing.
+
+    Args:
+        identity: None, where ``ASRPACK_IDENTITY`` is not set either: the recipient and what this
+            host remembers are not looked at.
+
+    Raises:
+        AsrpackError: there is none, or the bundle is refused.
+        UsageError: the bundle is for this identity without a licence.
+    """
+    key = None
+    if identity or os.environ.get(IDENTITY_VARIABLE):
+        source = identity_source(identity)
+        key = recipient_private(source.read(), str(source))
+    locked = lock_of(read_sealed(bundle, read_trust(_pinned(trust))), key)
+    if locked is None:
+        raise UsageError(
+            "the bundle is for this key without a licence",
+            code="license-needless",
+            place=str(bundle),
+            remedy="run it; or check with the private key that the licence is for",
         )
-    opened = open_bundle(bundle, source, pinned, threads=threads)
+    lease = Lease(licence, bundle, warn_on_stderr, remember=False)
+    lease.unlock(locked)
+    return lease
+
+
+def _pinned(trust: Sequence[Path]) -> list[Path]:
+    pinned = trust_paths(trust)
+    if not pinned:
+        warn_on_stderr(
+            "no vendor key is pinned, so who signed this bundle is not checked; "
+            f"pin it with --trust or {TRUST_VARIABLE}=FILE"
+        )
+    return pinned
+
+
+def _open(
+    bundle: Path,
+    identity: str | None,
+    trust: Sequence[Path],
+    licence: Path | None,
+    threads: int,
+) -> OpenBundle:
+    source = identity_source(identity)
+    opened = open_bundle(bundle, source, _pinned(trust), licence=licence, threads=threads)
     spec, on = opened.metadata.provider, opened.recognizer.provider
     if spec is not None and on == CPU:
-        _say(
-            f"asrpack: warning: the bundle is for {spec.target}, which does not work on this host; "
-            f"it allows {CPU}, and runs there",
-            error=True,
+        warn_on_stderr(
+            f"the bundle is for {spec.target}, which does not work on this host; "
+            f"it allows {CPU}, and runs there"
         )
     return opened
 

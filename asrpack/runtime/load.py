@@ -6,7 +6,7 @@ import ctypes
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.engine_cache import host_cache
 from asrpack.runtime.engines import graph_files
 from asrpack.runtime.keyring import read_trust
+from asrpack.runtime.licence import Lease
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.recognizer import Recognizer
 
@@ -42,8 +43,21 @@ class OpenBundle:
     recognizer: Recognizer
 
 
+def warn_on_stderr(text: str) -> None:
+    """Says a warning on standard error, in one line."""
+    stream = sys.stderr
+    line = f"asrpack: warning: {text}".encode(stream.encoding, "backslashreplace")
+    stream.write(line.decode(stream.encoding) + "\n")
+
+
 def open_bundle(
-    path: Path, identity: SecretSource, trust: Sequence[Path] = (), *, threads: int = 0
+    path: Path,
+    identity: SecretSource,
+    trust: Sequence[Path] = (),
+    *,
+    licence: Path | None = None,
+    warn: Callable[[str], None] = warn_on_stderr,
+    threads: int = 0,
 ) -> OpenBundle:
     """Verifies a bundle, decrypts the verified bytes to memory and loads the graphs.
 
@@ -54,20 +68,26 @@ def open_bundle(
         path: the bundle's directory.
         identity: where the recipient's private key is.
         trust: the vendor's public keys, or trust policies. Without one, signer and envelope must
-            only agree with each other (see :func:`asrpack.bundle.opening.open_sealed`).
+            only agree with each other (see :func:`asrpack.bundle.opening.read_sealed`).
+        licence: for an identity that the bundle has no keys for; see
+            :func:`asrpack.runtime.licence_files.licence_source` for None.
+        warn: what to do with a warning of the licence, now or while the model is used.
         threads: as for :class:`Recognizer`.
 
     Raises:
         InputError: there is no such bundle, or what is in it cannot be read.
         IntegrityError, ErrorGroup: it is not what its vendor signed.
-        KeyFileError: a key cannot be read, or the bundle is not for this identity.
+        KeyFileError: a key cannot be read, or neither bundle nor licence is for this identity.
         ToolchainError: this runtime is too old for it, its engine cannot load its graphs or is not
             installed, what reads its language model is not installed, or the provider that it is
             for does not work here and it does not allow the CPU.
     """
     harden_process()
     key = recipient_private(identity.read(), str(identity))
-    opened = open_sealed(path, key, read_trust(trust))
+    lease = Lease(licence, path, warn)
+    opened = open_sealed(path, key, read_trust(trust), lease.unlock)
+    if licence is not None and lease.licence is None:
+        warn(f"the licence {licence} is not looked at: the bundle is for this key without one")
     _check_version(opened.metadata)
     description = ModelDescription.from_json(_file(opened, "model.json"))
     target = opened.metadata.target
@@ -78,6 +98,7 @@ def open_bundle(
         ngram=None if description.decode.ngram is None else _ngram(_file(opened, NGRAM_FILE)),
         threads=threads,
         provider=_provider(opened, path),
+        lease=None if lease.licence is None else lease,
     )
     return OpenBundle(opened.metadata, description, recognizer)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from asrpack.runtime.decoding import ContextGraph, UnitTime, unit_times
 from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.engines import open_graph
 from asrpack.runtime.front_end import FrontEnd
+from asrpack.runtime.licence import Lease
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.search import Encoded, Hypothesis, Search
 from asrpack.runtime.states import EncoderState
@@ -42,6 +44,7 @@ class Recognizer:
         ngram: the language model that the description has weights for.
         threads: per operator; 0 for the machine's physical cores.
         provider: what runs the graphs; None for the CPU.
+        lease: the licence that recognitions are under; None for none.
 
     Raises:
         ToolchainError: the engine cannot load a graph, or a graph is not of this interface.
@@ -56,7 +59,9 @@ class Recognizer:
         ngram: NgramModel | None = None,
         threads: int = 0,
         provider: Provider | None = None,
+        lease: Lease | None = None,
     ) -> None:
+        self._lease = lease
         self.description = description
         self.front_end = FrontEnd(description.front_end, description.cmvn)
         self._ngram = ngram
@@ -119,7 +124,12 @@ class Recognizer:
 
         Raises:
             ToolchainError: the network's output is not a number.
+            KeyFileError: the licence does not allow it.
         """
+        with self._place():
+            return self._encode(feats)
+
+    def _encode(self, feats: NDArray[np.float32]) -> Encoded:
         if len(feats) <= self.description.right_context:
             nothing = np.zeros((0, len(self.description.tokens)), np.float32)
             return Encoded(nothing, nothing)
@@ -211,6 +221,44 @@ class Recognizer:
             blank_id=self.description.blank_id,
         )
 
+    def recognise(
+        self,
+        samples: NDArray[np.float32],
+        method: str | None = None,
+        hotwords: ContextGraph | None = None,
+    ) -> tuple[Encoded, list[Hypothesis]]:
+        """What the encoder makes of a whole recording, and the n-best of it.
+
+        Args:
+            samples: shape (n,), on the int16 scale, at the model's rate.
+            method, hotwords: as for :meth:`search`.
+
+        Raises:
+            InputError: longer than the model takes.
+            UsageError: as for :meth:`search`.
+            KeyFileError: the licence is over, or all recognitions that it allows are running.
+        """
+        self.check_method(method)
+        with self._place():
+            encoded = self._encode(self.features(samples))
+            return encoded, self.nbest(encoded, method, hotwords)
+
+    def take_place(self) -> Callable[[], object]:
+        """A place among the recognitions that the licence allows; returns what gives it back.
+
+        Raises:
+            KeyFileError: the licence is over, or all of them are running.
+        """
+        return _nothing if self._lease is None else self._lease.take()
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        leave = self.take_place()
+        try:
+            yield
+        finally:
+            leave()
+
     def transcribe(self, samples: NDArray[np.float32], method: str | None = None) -> Hypothesis:
         """Samples to text; silence and less than a frame of audio give an empty text.
 
@@ -219,11 +267,9 @@ class Recognizer:
             method: as for :meth:`search`.
 
         Raises:
-            InputError: longer than the model takes.
-            UsageError: as for :meth:`search`.
+            InputError, UsageError, KeyFileError: as for :meth:`recognise`.
         """
-        self.check_method(method)
-        return self.decode(self.encode(self.features(samples)), method)
+        return self.recognise(samples, method)[1][0]
 
     def check_method(self, method: str | None) -> str:
         """The decoding method that a name, or None, stands for.
@@ -240,3 +286,7 @@ class Recognizer:
                 remedy=f"choose one of {', '.join(self.description.methods)}",
             )
         return method
+
+
+def _nothing() -> None:
+    """Gives back a place where nobody counts them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -70,6 +71,8 @@ class StreamingRecognizer:
 
         Raises:
             UsageError: as :meth:`Recognizer.search`.
+            KeyFileError: the licence is over, or all recognitions that it allows are running. Once
+                open, a stream goes on to its end.
         """
         search = partial(self.recognizer.search, method, hotwords)
         return Stream(self.recognizer, search, endpointing)
@@ -110,6 +113,8 @@ class Stream:
         self._taken = 0
         self._utterance = _Utterance(recognizer, search(), endpointing, start=0)
         self._finished = False
+        # Given back at the end, or when nobody has the stream any more.
+        self._leave = weakref.finalize(self, recognizer.take_place())
 
     def accept(self, samples: NDArray[np.float32]) -> Hypothesis:
         """Takes the next samples.
@@ -144,6 +149,7 @@ class Stream:
         self._run_chunks(self._recognizer.description.right_context + 1)
         last = self._end_utterance(self._received)
         self._finished = True
+        self._leave()
         if not self.segments:
             return last
         return self._join([segment.hypothesis for segment in self.segments])

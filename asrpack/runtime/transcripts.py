@@ -101,13 +101,13 @@ def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Trans
 
     Raises:
         InputError: the file cannot be read, or is longer than the model takes.
+        KeyFileError: the licence does not allow it.
     """
     began = time.perf_counter()
     rate = recognizer.description.sample_rate
     samples = read_audio(path, rate, max_seconds=recognizer.max_seconds)
     seconds = len(samples) / rate
-    encoded = recognizer.encode(recognizer.features(samples))
-    nbest = recognizer.nbest(encoded, wishes.method, wishes.hotwords)
+    encoded, nbest = recognizer.recognise(samples, wishes.method, wishes.hotwords)
     more: dict[str, Any] = {}
     if wishes.nbest:
         more["nbest"] = tuple(
@@ -138,6 +138,7 @@ def stream_file(streams: StreamingRecognizer, path: Path, wishes: Wishes) -> Tra
 
     Raises:
         InputError: the file cannot be read.
+        KeyFileError: the licence does not allow it.
     """
     began = time.perf_counter()
     rate = streams.recognizer.description.sample_rate

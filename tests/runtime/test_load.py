@@ -126,7 +126,7 @@ def test_trust_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("ASRPACK_TRUST", f"{tmp_path / 'a.pub'}{os.pathsep}{tmp_path / 'b.pub'}")
     assert keyring.trust_paths([]) == [tmp_path / "a.pub", tmp_path / "b.pub"]
     assert keyring.trust_paths([Path("c.pub")]) == [Path("c.pub")]
-    with pytest.raises(KeyFileError, match="cannot read the trusted key"):
+    with pytest.raises(KeyFileError, match="cannot read what is trusted"):
         keyring.read_trust(keyring.trust_paths([]))
     monkeypatch.setenv("ASRPACK_TRUST", "")
     assert keyring.trust_paths([]) == []
