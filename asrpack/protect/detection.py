@@ -29,6 +29,9 @@ ACCUSE_Z = 7.0
 """Score from which a customer is named: p about 1.3e-12 for one customer tested."""
 
 _CLIP = 3.0
+_ROUNDS = 2
+# In int8 steps, a fraction of the mark: what has none at all must not outweigh the rest.
+_LEAST_NOISE = 0.02
 _P = THRESHOLDS / 65536
 # Skoric's symmetric score for a positive residual; a negative one turns the sign.
 _SCORE_PLUS = np.sqrt((1 - _P) / _P).astype(np.float32)
@@ -74,7 +77,7 @@ def detect(
 
 
 def residuals(original: Weights, suspect: Weights) -> dict[str, Floats]:
-    """What a suspect differs by, of each matrix that compares, in deviations of its channels.
+    """What a suspect differs by, of each matrix that compares, over its variance.
 
     Raises:
         InputError: none compares.
@@ -131,11 +134,24 @@ def _residual(original: NDArray[np.floating], suspect: NDArray[np.floating]) -> 
     pruned = (np.abs(suspect) < np.abs(original) / 2) & (np.abs(residual) > 1)
     residual[pruned] = 0
     residual[~np.isfinite(residual)] = 0
-    kept = np.maximum(np.count_nonzero(residual, axis=0), 1)
-    deviation = np.sqrt(np.einsum("ij,ij->j", residual, residual) / kept)
-    residual /= np.where(deviation > 0, deviation, 1)
+    # Rounding a matrix whose rows had been scaled is noise of another size in every row.
+    noise = np.ones((1, 1), np.float32)
+    for axis in (0, 1) * _ROUNDS:
+        deviation = _deviation(residual, axis)
+        residual /= deviation
+        noise = noise * deviation
     np.clip(residual, -_CLIP, _CLIP, out=residual)
+    # The matched filter divides by the variance: where the mark is drowned it counts for little.
+    residual /= np.maximum(noise, _LEAST_NOISE)
     return residual
+
+
+def _deviation(residual: Floats, axis: int) -> Floats:
+    """Root mean square of what is not 0; 1 where nothing is."""
+    squares = np.einsum("ij,ij->j" if axis == 0 else "ij,ij->i", residual, residual)
+    kept = np.count_nonzero(residual, axis=axis)
+    deviation = np.sqrt(squares / np.maximum(kept, 1))
+    return np.expand_dims(np.where(deviation > 0, deviation, 1).astype(np.float32), axis)
 
 
 class _Part:
