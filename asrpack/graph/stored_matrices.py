@@ -110,7 +110,12 @@ def _matrix(
         axis = sizes.get("axis", 0 if node.op_type.endswith(("Conv", "ConvInteger")) else 1)
         size = sizes.get("block_size", 0)
         array = array - _spread(_parameter(node, zero, held, folder, 0), array, axis, size)
-        array = array * _spread(_parameter(node, step, held, folder, 1), array, axis, size)
+        steps = _parameter(node, step, held, folder, 1)
+        # A product of integers is scaled later, by what ONNX Runtime's quantizer calls so.
+        named = held.get(f"{tensor.name.removesuffix('_quantized')}_scale")
+        if step is None and named is not None:
+            steps = _numbers(named, folder).astype(np.float32)
+        array = array * _spread(steps, array, axis, size)
     return array.reshape([size for size in array.shape if size != 1])
 
 

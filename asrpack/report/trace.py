@@ -18,11 +18,12 @@ _MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>|#"})
 
 @dataclass(frozen=True)
 class Row:
-    """One customer of the table."""
+    """One customer of the table; ``bound`` is p where a sentence says "at most"."""
 
     customer: str
     z: str
     p: str
+    bound: str
     named: bool
 
 
@@ -68,7 +69,13 @@ def score(z: float) -> str:
 
 def _values(record: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
-        Row(item["customer"], score(item["z"]), probability(item["p"]), item["verdict"] == "named")
+        Row(
+            item["customer"],
+            score(item["z"]),
+            probability(item["p"]),
+            probability(max(item["p"], _LEAST_P)),
+            item["verdict"] == "named",
+        )
         for item in record["results"]
     ]
     controls, method = record["controls"], record["method"]
