@@ -20,7 +20,7 @@ from asrpack.bundle.keys import WATERMARK, armour
 from asrpack.bundle.model import ModelDescription
 from asrpack.measure.error_rate import count_edits, total
 from asrpack.measure.evaluation import Sample, load_recognizer, read_samples, transcribe_all
-from asrpack.protect.watermark import detect
+from asrpack.protect.detection import detect
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.stages.quantize import Quantize, QuantizeParams
 from asrpack.stages.stage import Context

@@ -29,6 +29,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "trust": ("trust", "trust", "Say whose bundles this host runs."),
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),
+    "trace": ("trace", "trace", "Find out whose copy a model was made from."),
+    "commit": ("trace", "commit", "Print what to have time-stamped before shipping."),
     "keys": ("keys", "keys", "Make and show keys."),
     "license": ("license", "license", "Issue, renew, show and check licences."),
     "doctor": ("doctor", "doctor", "Find what is wrong with this machine or its packages."),

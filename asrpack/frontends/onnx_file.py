@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,15 @@ def open_onnx(path: Path) -> OnnxFile:
         InputError: not ONNX, cut short, its external data missing or outside its folder, or made
             of operators that ONNX Runtime does not have.
     """
-    model = _parse(path)
-    external = _external(path, model)
+    if not path.is_file():
+        raise InputError(
+            "there is no such file",
+            code="onnx-missing",
+            place=str(path),
+            remedy="set model.path to the .onnx file",
+        )
+    model = parse_onnx(path.read_bytes(), path)
+    external = external_files(path, model)
     _check_operators(path, model)
     graph = model.graph
     constants = {item.name for item in graph.initializer}
@@ -108,15 +116,15 @@ def open_original(path: Path) -> Any:
         ) from error
 
 
-def _parse(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise InputError(
-            "there is no such file",
-            code="onnx-missing",
-            place=str(path),
-            remedy="set model.path to the .onnx file",
-        )
-    data = path.read_bytes()
+def parse_onnx(data: bytes, path: Path) -> onnx.ModelProto:
+    """A graph from its bytes, without external data.
+
+    Args:
+        path: what an error calls it.
+
+    Raises:
+        InputError: not ONNX, or cut short.
+    """
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -142,10 +150,15 @@ def _parse(path: Path) -> onnx.ModelProto:
     )
 
 
-def _external(path: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
+def external_files(path: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
+    """The further files that hold a graph's weights.
+
+    Raises:
+        InputError: one is missing, cut short or outside the graph's folder.
+    """
     folder = path.parent.resolve()
     found: dict[Path, None] = {}
-    for tensor in _tensors(model.graph):
+    for tensor in stored_tensors(model.graph):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         entries = {item.key: item.value for item in tensor.external_data}
@@ -165,7 +178,15 @@ def _external(path: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
                 place=str(path),
                 remedy=f"copy {location} beside the .onnx file",
             )
-        end = int(entries.get("offset") or 0) + int(entries.get("length") or 0)
+        try:
+            end = int(entries.get("offset") or 0) + int(entries.get("length") or 0)
+        except ValueError:
+            raise InputError(
+                f"the place of the weight {tensor.name!r} in its file is no number",
+                code="onnx-external-place",
+                place=str(path),
+                remedy="export the model again",
+            ) from None
         if file.stat().st_size < end:
             raise InputError(
                 f"the external data file {location!r} is cut short: {file.stat().st_size} bytes, "
@@ -178,14 +199,15 @@ def _external(path: Path, model: onnx.ModelProto) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _tensors(graph: onnx.GraphProto) -> Any:
+def stored_tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """Initializers and tensors of attributes, those of graphs within the graph too."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.TENSOR:
                 yield attribute.t
             elif attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _tensors(attribute.g)
+                yield from stored_tensors(attribute.g)
 
 
 def _check_operators(path: Path, model: onnx.ModelProto) -> None:
@@ -230,4 +252,4 @@ def _port(value: onnx.ValueInfoProto) -> Port:
 
 def parameters(model: onnx.ModelProto) -> int:
     """How many numbers the graph's weights are."""
-    return sum(math.prod(item.dims) for item in _tensors(model.graph))
+    return sum(math.prod(item.dims) for item in stored_tensors(model.graph))

@@ -62,6 +62,15 @@ def read_pdparams(path: Path) -> dict[str, np.ndarray]:
         InputError: unreadable, empty, cut short, not a pickle of arrays, or one that asks for
             anything but arrays to be made.
     """
+    return {name: _as_float32(name, value, path) for name, value in read_state(path).items()}
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What is stored by name in a ``.pdparams`` file, arrays of any type.
+
+    Raises:
+        InputError: as :func:`read_pdparams`.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -78,12 +87,10 @@ def read_pdparams(path: Path) -> dict[str, np.ndarray]:
             place=str(path),
             remedy="copy or download the checkpoint again",
         )
-    arrays = {}
-    for name, value in _joined(_unpickle(data, path), path).items():
-        if isinstance(value, tuple) and len(value) == 2:
-            value = value[1]
-        arrays[name] = _as_float32(name, value, path)
-    return arrays
+    return {
+        name: value[1] if isinstance(value, tuple) and len(value) == 2 else value
+        for name, value in _joined(_unpickle(data, path), path).items()
+    }
 
 
 def _unpickle(data: bytes, path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from asrpack.pipeline.events import Event, Listener
 from asrpack.pipeline.fetch import load_with_model
 from asrpack.pipeline.node import Node
 from asrpack.pipeline.plan import SourceDigests, Step, check_names, make_plan, upto
-from asrpack.pipeline.results import lock_record, place_accepted, place_rejected
+from asrpack.pipeline.results import lock_record, place_accepted, place_original, place_rejected
 from asrpack.pipeline.runner import Runner
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.report.html import REPORT
@@ -194,6 +194,7 @@ def _finish(job: _Job, lock: Lock, entries: Mapping[str, Entry]) -> Event:
         folder = entries[last.name].folder / "out"
         return Event("result", job.name, last.name, f"stopped after {last.name}: {folder}")
     place_accepted(artifact, lock(entries), entries)
+    place_original(artifact, entries)
     for stage in ("export", "import"):
         if stage in entries and "paddle" in entries[stage].outputs:
             artifact.place(entries[stage].path("paddle"), "paddle")

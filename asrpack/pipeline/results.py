@@ -24,6 +24,8 @@ from asrpack.report.results import EVALUATION, GATE, LOCK, REJECTED, SEARCH
 from asrpack.stages.quantize import KEPT
 
 LOCK_FORMAT = 2
+# The graphs before marks went into them: without these nobody finds out who leaked a copy.
+ORIGINAL = "original"
 
 
 def lock_record(
@@ -110,6 +112,19 @@ def _place(
                 artifact.place(entry.path(name), f"{prefix}{name}")
     artifact.write(f"{prefix}{LOCK}", json.dumps(lock, indent=1, sort_keys=True) + "\n")
     artifact.write(f"{prefix}{REPORT}", render_report(artifact.folder / prefix))
+
+
+def place_original(artifact: Artifact, entries: Mapping[str, Entry]) -> None:
+    """Keeps what the customer's mark went into, where one did."""
+    if "watermark" not in entries:
+        artifact.discard(ORIGINAL)
+        return
+    wanted = entries["watermark"].components["inputs"]["original"]
+    for entry in entries.values():
+        for name, digest in entry.outputs.items():
+            if digest == wanted:
+                artifact.place(entry.path(name), ORIGINAL)
+                return
 
 
 def _shown(path: Path, folder: Path) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asrpack.report import facts, pareto, search, view
 from asrpack.report.results import Results, other_version, read_results
 from asrpack.report.templates import templates_folder
 from asrpack.report.texts import changed_texts
 from asrpack.report.visible import visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 REPORT = "report.html"
 # What is past them stands in evaluation.json, or is folded away.
@@ -23,11 +26,19 @@ def render_report(folder: Path) -> str:
     Raises:
         InputError: as :func:`read_results`, or the files are not as this version writes them.
     """
+    results = read_results(folder)
+    try:
+        return html_templates().get_template("report.html.j2").render(_values(results)) + "\n"
+    except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
+        raise other_version(folder) from None
+
+
+def html_templates() -> Environment:
+    """The templates of pages: what is put into them is escaped, and shown where it hides."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    results = read_results(folder)
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(templates_folder("report")),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -36,10 +47,6 @@ def render_report(folder: Path) -> str:
         autoescape=True,
         finalize=lambda value: value if isinstance(value, Markup) else visible(value),
     )
-    try:
-        return environment.get_template("report.html.j2").render(_values(results)) + "\n"
-    except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
-        raise other_version(folder) from None
 
 
 def _values(results: Results) -> dict[str, Any]:

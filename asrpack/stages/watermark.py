@@ -66,7 +66,6 @@ class Watermark(Stage):
             InputError: the two folders are not of one model, or hold no matrix to mark.
         """
         from asrpack.bundle.keys import watermark_key
-        from asrpack.bundle.secrets import commitment
         from asrpack.graph.weight_files import graph_weights
         from asrpack.protect.watermark import SCHEME
 
@@ -91,13 +90,13 @@ class Watermark(Stage):
                 place=str(inputs[kind]),
                 remedy="take `protect.watermark` out of the recipe",
             )
-        committed = {"key": commitment(key), "original": digests}
+        digest, committed = commitment_to(key, digests)
         mark = {
             "format": FORMAT,
             "scheme": SCHEME,
             "customer": params.customer,
             "strength": params.strength,
-            "commitment": hashlib.sha256(_canonical(committed)).hexdigest(),
+            "commitment": digest,
             "committed": committed,
             "tensors": tally.tensors,
             "weights": tally.weights,
@@ -128,6 +127,21 @@ def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
         for matrix in graph.matrices
         if _is_markable(matrix.values())
     }
+
+
+def commitment_to(key: bytes, digests: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """What a vendor commits to before shipping, the same for all customers of a model.
+
+    Args:
+        digests: SHA-256 (hex) of the unmarked graphs by file name.
+
+    Returns:
+        SHA-256 (hex) over the second in canonical JSON; and ``key`` and ``original``.
+    """
+    from asrpack.bundle.secrets import commitment
+
+    committed = {"key": commitment(key), "original": dict(digests)}
+    return hashlib.sha256(_canonical(committed)).hexdigest(), committed
 
 
 def _is_markable(values: NDArray[np.float32]) -> bool:

@@ -20,7 +20,7 @@ from asrpack.bundle.opening import open_sealed
 from asrpack.errors import ToolchainError
 from asrpack.pipeline import build
 from asrpack.pipeline.events import Event
-from asrpack.protect.watermark import detect
+from asrpack.protect.detection import detect
 from asrpack.stages.convert import Convert
 from asrpack.stages.watermark import read_weights
 from tests.e2e.conftest import METHODS, RECIPE, Workshop, make_workshop

@@ -9,7 +9,7 @@ import pytest
 
 from asrpack.bundle.keys import recipient_private, watermark_key
 from asrpack.bundle.opening import open_sealed
-from asrpack.protect.watermark import ACCUSE_Z, detect
+from asrpack.protect.detection import ACCUSE_Z, detect
 from asrpack.stages.watermark import read_weights
 from tests.e2e.conftest import RECIPE, Workshop
 

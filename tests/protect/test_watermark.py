@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from asrpack.errors import InputError, KeyFileError
-from asrpack.protect.watermark import (
-    ACCUSE_Z,
-    channel_steps,
-    detect,
-    dither,
-    mark_codes,
-    mark_floats,
-)
+from asrpack.protect.detection import ACCUSE_Z, detect
+from asrpack.protect.watermark import channel_steps, dither, mark_codes, mark_floats
 
 KEY = bytes(range(32))
 STRENGTH = 0.05

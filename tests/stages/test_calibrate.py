@@ -16,7 +16,7 @@ from asrpack.graph.quantization.operators import activations, operator_kinds
 from asrpack.measure.cases import compare_cases, load_cases, onnx_run
 from asrpack.measure.error_rate import count_edits, total
 from asrpack.measure.evaluation import load_recognizer, read_samples, transcribe_all
-from asrpack.protect.watermark import ACCUSE_Z, detect
+from asrpack.protect.detection import ACCUSE_Z, detect
 from asrpack.stages.calibrate import Calibrate
 from asrpack.stages.import_ import Import
 from asrpack.stages.quantize import Quantize

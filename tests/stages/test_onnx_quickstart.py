@@ -11,7 +11,7 @@ import pytest
 
 from asrpack.bundle.keys import WATERMARK, armour
 from asrpack.measure.cases import compare_cases, load_cases, onnx_run
-from asrpack.protect.watermark import ACCUSE_Z, detect
+from asrpack.protect.detection import ACCUSE_Z, detect
 from asrpack.runtime.engines.onnxruntime import open_session
 from asrpack.stages.quantize import Quantize
 from asrpack.stages.search import Search

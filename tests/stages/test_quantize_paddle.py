@@ -15,7 +15,7 @@ from asrpack.errors import InputError, ToolchainError
 from asrpack.graph.pir.precision import to_fp16
 from asrpack.graph.pir.program import Program
 from asrpack.measure.cases import compare_cases, load_cases, save_cases
-from asrpack.protect.watermark import ACCUSE_Z, detect
+from asrpack.protect.detection import ACCUSE_Z, detect
 from asrpack.runtime.engines import graph_files, open_graph
 from asrpack.stages.export import Export
 from asrpack.stages.quantize_paddle import QuantizePaddle

@@ -13,7 +13,7 @@ from asrpack.errors import InputError, KeyFileError
 from asrpack.graph.files import load_graph
 from asrpack.graph.weights import weight_matrices
 from asrpack.measure.cases import onnx_run
-from asrpack.protect.watermark import ACCUSE_Z, detect
+from asrpack.protect.detection import ACCUSE_Z, detect
 from asrpack.stages import watermark as module
 from asrpack.stages.optimize import Optimize
 from asrpack.stages.quantize import Quantize

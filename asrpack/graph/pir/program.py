@@ -33,6 +33,7 @@ _CODES: Mapping[int, tuple[np.dtype[Any], str]] = {
 }
 _HEAD = struct.Struct("<IQIi")
 _TYPE, _DIM = 0x08, 0x10  # fields 1 and 2 of TensorDesc, as varints
+_MAX_DESCRIPTION = 1024
 
 Operator = dict[str, Any]
 
@@ -64,10 +65,10 @@ class Program:
             data = path.with_name(f"{path.name}.pdiparams").read_bytes()
             program = cls(tree, {})
             names = sorted(operator["A"][3] for operator in program._declared())
-            program.parameters = dict(zip(names, _tensors(data), strict=True))
+            program.parameters = dict(zip(names, read_tensors(data), strict=True))
             for operator in program._declared():
                 program._check(operator)
-        except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+        except (OSError, ValueError, LookupError, TypeError, OverflowError, struct.error) as error:
             raise InputError(
                 f"the graph cannot be read: {type(error).__name__}: {error}",
                 code="paddle-unreadable",
@@ -224,15 +225,24 @@ def _multiply(cast: Operator, scale: Operator, number: int) -> Operator:
     }
 
 
-def _tensors(data: bytes) -> Iterator[NDArray[Any]]:
+def read_tensors(data: bytes) -> Iterator[NDArray[Any]]:
+    """The tensors of a ``.pdiparams`` file, in its order; they have no names there.
+
+    Raises:
+        ValueError, OverflowError, struct.error: it is damaged, or has numbers of another type.
+    """
     at = 0
     while at < len(data):
         version, levels, again, size = _HEAD.unpack_from(data, at)
         if version or levels or again:
             raise ValueError(f"no plain tensor at byte {at}")
         at += _HEAD.size
+        if not 0 <= size <= _MAX_DESCRIPTION:
+            raise ValueError(f"a tensor's description of {size} bytes, before byte {at}")
         code, dims = _described(data[at : at + size])
         at += size
+        if code not in _CODES:
+            raise ValueError(f"numbers of Paddle's type {code}, which is not read here")
         kind, _ = _CODES[code]
         count = math.prod(dims)
         yield np.frombuffer(data, kind, count, at).reshape(dims)

@@ -1,0 +1,217 @@
+"""Puts a suspect's matrix in the order and the scale of the original.
+
+A network computes the same when the rows and columns of its matrices change places or are scaled,
+as long as its other matrices follow; a mark is then at other positions. Here one matrix is held
+against its original alone:
+
+1. Both are balanced, so that the squares of every row and every column have mean 1 (Sinkhorn,
+   Knopp): factors of rows and columns are gone then.
+2. Rows are told by their sorted magnitudes, which no order of the columns changes; what is common
+   to all rows, such as pruned zeros, is taken off first.
+3. Rows in place, columns are told by their numbers; with those, rows again.
+4. Signs of rows and columns, then their factors, are fitted to what neither pruning nor an outlier
+   explains.
+
+Nothing here knows a key or a customer, so a customer's score stays N(0, 1) by chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from asrpack.protect.watermark import Floats
+
+Order = NDArray[np.intp]
+
+_BALANCING_ROUNDS = 8
+_FITTING_ROUNDS = 3
+_PLACING_ROUNDS = 3
+# The exact assignment takes cubic time; what more than this many have in doubt is not worth it.
+_MAX_ASSIGNED = 2048
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A suspect's matrix as the original has it.
+
+    Attributes:
+        values: ``(in, out)``, in the original's order, signs and scale.
+        correlation: of the balanced matrices, 1 for a copy.
+        moved: how many rows and columns stood elsewhere.
+        flipped: how many rows and columns had another sign.
+        factors: least and greatest factor that was taken off, of rows and columns together.
+    """
+
+    values: Floats
+    correlation: float
+    moved: int
+    flipped: int
+    factors: tuple[float, float]
+
+
+def balanced(matrix: NDArray[np.floating]) -> Floats:
+    """The matrix with rows and columns scaled so that the squares of each have mean 1."""
+    greatest = float(np.abs(matrix).max(initial=0.0))
+    result = np.array(matrix / (greatest or 1.0), np.float32)
+    for _ in range(_BALANCING_ROUNDS):
+        result /= _nonzero(np.sqrt(np.einsum("ij,ij->i", result, result) / result.shape[1]))[
+            :, None
+        ]
+        result /= _nonzero(np.sqrt(np.einsum("ij,ij->j", result, result) / result.shape[0]))
+    return result
+
+
+def correlation(one: Floats, other: Floats) -> float:
+    """Of two matrices of one shape, without taking off their means."""
+    norm = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    return float(np.vdot(one, other)) / norm if norm else 0.0
+
+
+def in_place(original: Floats, suspect: Floats) -> Aligned:
+    """Scales a matrix whose rows and columns stand where the original's do.
+
+    Args:
+        original: ``(in, out)``.
+        suspect: of the same shape; finite.
+    """
+    rows, columns = np.arange(original.shape[0]), np.arange(original.shape[1])
+    return _fitted(original, suspect, balanced(original), balanced(suspect), rows, columns)
+
+
+def rearranged(original: Floats, suspect: Floats) -> Aligned:
+    """Finds the order of rows and columns, then scales; arguments as :func:`in_place`."""
+    here, there = balanced(original), balanced(suspect)
+    rows, columns = _orders(np.abs(here), np.abs(there))
+    return _fitted(original, suspect, here, there, rows, columns)
+
+
+def _orders(here: Floats, there: Floats) -> tuple[Order, Order]:
+    """Which row and which column of ``there`` is each one of ``here``; of magnitudes."""
+    if here.shape[0] > here.shape[1]:  # the longer lines tell more
+        columns, rows = _orders(here.T, there.T)
+        return rows, columns
+    # A line's magnitudes are of the same mean; what differs is how they are spread.
+    here, there = here - here.mean(), there - there.mean()
+    rows = _assigned(_told_apart(np.sort(here, axis=1)), _told_apart(np.sort(there, axis=1)))
+    columns = np.arange(here.shape[1])
+    for _ in range(_PLACING_ROUNDS):
+        before = rows, columns
+        columns = _assigned(here.T, there[rows].T)
+        rows = _assigned(here, there[:, columns])
+        if np.array_equal(rows, before[0]) and np.array_equal(columns, before[1]):
+            break
+    return rows, columns
+
+
+def _told_apart(lines: Floats) -> Floats:
+    """Without what all lines have in common, and of one length."""
+    lines = lines - lines.mean(axis=0)
+    result: Floats = lines / _nonzero(np.linalg.norm(lines, axis=1))[:, None]
+    return result
+
+
+def _assigned(here: Floats, there: Floats) -> Order:
+    """For each line of ``here``, the line of ``there`` most like it, each taken once."""
+    likeness = here @ there.T
+    best, back = likeness.argmax(axis=1), likeness.argmax(axis=0)
+    lines = np.arange(len(here))
+    mutual = back[best] == lines
+    order = np.where(mutual, best, -1)
+    open_here = np.flatnonzero(~mutual)
+    open_there = np.setdiff1d(lines, order[mutual])
+    if 0 < open_here.size <= _MAX_ASSIGNED:
+        one, other = linear_sum_assignment(-likeness[np.ix_(open_here, open_there)])
+        order[open_here[one]] = open_there[other]
+    else:
+        order[open_here] = open_there
+    return order
+
+
+def _fitted(
+    original: Floats, suspect: Floats, here: Floats, there: Floats, rows: Order, columns: Order
+) -> Aligned:
+    grid = np.ix_(rows, columns)
+    there = there[grid]
+    row_signs, column_signs = _signs(here * there)
+    signs = np.outer(row_signs, column_signs)
+    values = suspect[grid] * signs
+    row_factors, column_factors = _factors(original, values)
+    values /= np.outer(row_factors, column_factors)
+    together = (row_factors.min() * column_factors.min(), row_factors.max() * column_factors.max())
+    return Aligned(
+        values,
+        correlation(here, there * signs),
+        int(np.sum(rows != np.arange(rows.size)) + np.sum(columns != np.arange(columns.size))),
+        int(np.sum(row_signs < 0) + np.sum(column_signs < 0)),
+        (float(together[0]), float(together[1])),
+    )
+
+
+def _signs(products: Floats) -> tuple[Floats, Floats]:
+    """Of rows and columns, from the products of numbers that belong together."""
+    columns = np.ones(products.shape[1], np.float32)
+    if np.sum(products) < 0.5 * np.sum(np.abs(products)):
+        columns = _sign(products[np.abs(products).sum(axis=1).argmax()])
+    for _ in range(_FITTING_ROUNDS):
+        rows = _sign(products @ columns)
+        columns = _sign(rows @ products)
+    if rows.sum() < 0:  # both turned are the same matrix
+        return -rows, -columns
+    return rows, columns
+
+
+def _factors(original: Floats, suspect: Floats) -> tuple[Floats, Floats]:
+    """What rows and columns of the suspect were multiplied by.
+
+    Fitted to numbers far enough from 0 to tell, leaving out the pruned ones.
+    """
+    large = np.abs(original) > np.sqrt(np.mean(np.square(original), axis=0, dtype=np.float64)) / 2
+    ratio = np.where(large & (suspect != 0), suspect, np.nan) / np.where(large, original, 1)
+    rows = np.ones(original.shape[0], np.float32)
+    with np.errstate(all="ignore"):
+        columns = _factor(_median(ratio, axis=0))
+        for _ in range(_FITTING_ROUNDS):
+            rows = _factor(_median(ratio / columns, axis=1))
+            columns = _factor(_median(ratio / rows[:, None], axis=0))
+    for _ in range(_FITTING_ROUNDS):
+        # Least squares over what lies near: a number further off was pruned or is an outlier.
+        scaled = suspect / np.outer(rows, columns)
+        near = np.abs(scaled - original) < np.abs(original) / 2
+        kept = np.where(near, original, 0)
+        rows = rows * _factor(_slope(np.where(near, scaled, 0), kept, "ij,ij->i"))
+        scaled = suspect / np.outer(rows, columns)
+        columns = columns * _factor(_slope(np.where(near, scaled, 0), kept, "ij,ij->j"))
+    return rows, columns
+
+
+def _slope(values: Floats, on: Floats, axes: str) -> Floats:
+    result: Floats = np.einsum(axes, values, on) / _nonzero(np.einsum(axes, on, on))
+    return result
+
+
+def _median(ratio: NDArray[np.floating], axis: int) -> Floats:
+    """Of what is not NaN; NaN where nothing is."""
+    ordered = np.sort(ratio, axis=axis)  # NaN comes last
+    middle = np.maximum(np.sum(~np.isnan(ratio), axis=axis) - 1, 0) // 2
+    result: Floats = np.take_along_axis(ordered, np.expand_dims(middle, axis), axis=axis).squeeze(
+        axis
+    )
+    return result
+
+
+def _factor(values: Floats) -> Floats:
+    """Factors that can be divided by: 1 for a row or column that tells nothing."""
+    usable = np.isfinite(values) & (np.abs(values) > 1e-20)
+    return np.where(usable, values, 1).astype(np.float32)
+
+
+def _sign(values: Floats) -> Floats:
+    return np.where(values < 0, -1, 1).astype(np.float32)
+
+
+def _nonzero(values: Floats) -> Floats:
+    return np.where(values > 0, values, 1).astype(np.float32)

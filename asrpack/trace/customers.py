@@ -1,0 +1,46 @@
+"""Whose marks to look for: a list that the vendor keeps."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from asrpack.errors import InputError
+
+_COLUMN = "customer"
+_MAX_BYTES = 64 << 20
+
+
+def read_customers(path: Path) -> list[str]:
+    """Customers' ids: one a line, or the column ``customer`` of a CSV file; each once.
+
+    Raises:
+        InputError: unreadable, not text, or without a customer.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"it has over {_MAX_BYTES >> 20} MiB")
+        lines = data.decode("utf-8-sig").splitlines()
+        header = next(csv.reader(lines[:1]), [])
+        if _COLUMN in header:
+            names = [row[_COLUMN] or "" for row in csv.DictReader(lines)]
+        else:
+            names = lines
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"the list of customers cannot be read: {error}",
+            code="customers-unreadable",
+            place=str(path),
+            remedy="give a text file with one id a line, or CSV with a column `customer`",
+        ) from None
+    found = list(dict.fromkeys(name for name in (item.strip() for item in names) if name))
+    if not found:
+        raise InputError(
+            "there is no customer in it",
+            code="customers-empty",
+            place=str(path),
+            remedy="give a text file with one id a line, or CSV with a column `customer`",
+        )
+    return found
