@@ -29,13 +29,15 @@ class LoadedRecipe:
         recipe: paths in it are absolute.
         path: the recipe file, absolute.
         folder: what relative paths in it are relative to, absolute.
-        digest: SHA-256 of the file's bytes, hex.
+        data: the file's bytes.
+        digest: their SHA-256, hex.
         overrides: the ``--set`` texts that were applied.
     """
 
     recipe: Recipe
     path: Path
     folder: Path
+    data: bytes = field(repr=False)
     digest: str
     overrides: tuple[str, ...] = ()
     tree: Node = field(repr=False, compare=False, kw_only=True)
@@ -93,7 +95,7 @@ def load_recipe(
     if errors or recipe is None:
         raise ErrorGroup(sorted(errors, key=_order))  # type: ignore[arg-type]
     digest = hashlib.sha256(data).hexdigest()
-    return LoadedRecipe(recipe, path, folder, digest, tuple(overrides), tree=tree)
+    return LoadedRecipe(recipe, path, folder, data, digest, tuple(overrides), tree=tree)
 
 
 def _validate(tree: Node, base: Path) -> tuple[Recipe | None, list[RecipeError]]:
