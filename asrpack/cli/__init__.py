@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "report": ("report", "report", "Make a build's report anew from what it left."),
     "verify": ("verify", "verify", "Check a bundle against its vendor's public key."),
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
+    "diff": ("diff", "diff", "Show what differs between two bundles, or two builds."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),
     "keys": ("keys", "keys", "Make and show keys."),
     "doctor": ("doctor", "doctor", "Find what is wrong with this machine or its packages."),
@@ -91,7 +92,7 @@ def _root(
     """Compile trained speech recognition models into sealed bundles that run offline.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 recipe or input, 4 toolchain or environment,
-    5 gate not met, 6 integrity or signature, 7 licence or key.
+    5 gate not met, 6 integrity or signature, 7 licence or key, 8 something differs.
     """
 
 

@@ -35,6 +35,7 @@ _HEAD = struct.Struct("<IQIi")
 _TYPE, _DIM = 0x08, 0x10  # fields 1 and 2 of TensorDesc, as varints
 
 Operator = dict[str, Any]
+Buffer = bytes | memoryview
 
 
 class Program:
@@ -60,20 +61,30 @@ class Program:
             InputError: a file is missing or damaged, or the two are not of one graph.
         """
         try:
-            tree = json.loads(path.with_name(f"{path.name}.json").read_bytes())
+            tree = path.with_name(f"{path.name}.json").read_bytes()
             data = path.with_name(f"{path.name}.pdiparams").read_bytes()
-            program = cls(tree, {})
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return cls.parse(tree, data, path)
+
+    @classmethod
+    def parse(cls, tree: Buffer, data: Buffer, path: Path) -> Program:
+        """Reads a graph from its two files' bytes; parameters are views of ``data``.
+
+        Args:
+            path: what an error calls it.
+
+        Raises:
+            InputError: as :meth:`load`.
+        """
+        try:
+            program = cls(json.loads(bytes(tree)), {})
             names = sorted(operator["A"][3] for operator in program._declared())
             program.parameters = dict(zip(names, _tensors(data), strict=True))
             for operator in program._declared():
                 program._check(operator)
-        except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as error:
-            raise InputError(
-                f"the graph cannot be read: {type(error).__name__}: {error}",
-                code="paddle-unreadable",
-                place=str(path),
-                remedy="build again with `--force` and the stage that wrote it",
-            ) from error
+        except (ValueError, KeyError, IndexError, TypeError, struct.error) as error:
+            raise _unreadable(path, error) from error
         return program
 
     def save(self, path: Path) -> None:
@@ -174,6 +185,15 @@ class Program:
         return self._last
 
 
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the graph cannot be read: {type(error).__name__}: {error}",
+        code="paddle-unreadable",
+        place=str(path),
+        remedy="build again with `--force` and the stage that wrote it",
+    )
+
+
 def _given(operator: Operator) -> list[int]:
     made = operator["O"]
     return [value["%"] for value in (made if isinstance(made, list) else [made])]
@@ -224,14 +244,14 @@ def _multiply(cast: Operator, scale: Operator, number: int) -> Operator:
     }
 
 
-def _tensors(data: bytes) -> Iterator[NDArray[Any]]:
+def _tensors(data: Buffer) -> Iterator[NDArray[Any]]:
     at = 0
     while at < len(data):
         version, levels, again, size = _HEAD.unpack_from(data, at)
         if version or levels or again:
             raise ValueError(f"no plain tensor at byte {at}")
         at += _HEAD.size
-        code, dims = _described(data[at : at + size])
+        code, dims = _described(bytes(data[at : at + size]))
         at += size
         kind, _ = _CODES[code]
         count = math.prod(dims)
