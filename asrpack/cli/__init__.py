@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "sign": ("sign", "sign", "Sign a signed bundle, too: countersign it."),
     "trust": ("trust", "trust", "Say whose bundles this host runs."),
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
+    "diff": ("diff", "diff", "Show what differs between two bundles, or two builds."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),
     "trace": ("trace", "trace", "Find out whose copy a model was made from."),
     "commit": ("trace", "commit", "Print what to have time-stamped before shipping."),
@@ -96,7 +97,7 @@ def _root(
     """Compile trained speech recognition models into sealed bundles that run offline.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 recipe or input, 4 toolchain or environment,
-    5 gate not met, 6 integrity or signature, 7 licence or key.
+    5 gate not met, 6 integrity or signature, 7 licence or key, 8 something differs.
     """
 
 

@@ -40,7 +40,12 @@ Lock = Callable[[Mapping[str, Entry]], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Attributes:
+        folder: what the recipe's paths are relative to; without it, the folder it is in.
+        cache: without it, the user's.
+    """
 
     recipe: Path
     build: str | None = None
@@ -48,20 +53,23 @@ class Request:
     overrides: tuple[str, ...] = ()
     until: str | None = None
     force: tuple[str, ...] = ()
+    folder: Path | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
 class _Job:
     name: str
+    recipe: bytes
     nodes: list[Node]
     artifact: Artifact
 
 
 def plan_builds(request: Request) -> dict[str, list[Step]]:
     """The plan of each build; runs and writes nothing."""
-    loaded = load_with_model(request.recipe, request.overrides)
+    loaded = load_with_model(request.recipe, request.overrides, folder=request.folder)
     checked = check_recipe(loaded)
-    cache, digests = Cache(default_root()), SourceDigests()
+    cache, digests = Cache(request.cache or default_root()), SourceDigests()
     jobs = _jobs(loaded, checked, request)
     plans = {}
     for job in jobs:
@@ -77,9 +85,9 @@ def run_builds(request: Request, listen: Listener) -> None:
         GateError: a candidate did not meet the gate; it is kept under ``rejected/``.
         AsrpackError: as the stage raised it; what was done so far is in the cache.
     """
-    loaded = load_with_model(request.recipe, request.overrides)
+    loaded = load_with_model(request.recipe, request.overrides, folder=request.folder)
     checked = check_recipe(loaded)
-    cache, digests = Cache(default_root()), SourceDigests()
+    cache, digests = Cache(request.cache or default_root()), SourceDigests()
     cache.sweep()
     for job in _jobs(loaded, checked, request):
         listen(Event("build", job.name, text=f"build {job.name} → {job.artifact.folder}"))
@@ -89,7 +97,7 @@ def run_builds(request: Request, listen: Listener) -> None:
             _check_provider(loaded, job.name, steps)
             _check_disk(checked, steps, cache, job.artifact)
             runner = Runner(job.name, cache, digests, job.artifact.logs, listen)
-            lock = partial(lock_record, loaded, checked, job.name, digests)
+            lock = partial(lock_record, loaded, checked, job.name, digests, job.artifact.folder)
             entries = runner.run(
                 steps,
                 force=request.force,
@@ -111,7 +119,7 @@ def _jobs(loaded: LoadedRecipe, checked: Checked, request: Request) -> Iterator[
         folder = request.out / f"{loaded.recipe.name}-{loaded.recipe.version}-{name}"
         nodes = compose(loaded, checked, name)
         check_names(nodes, request.force, "--force")
-        yield _Job(name, upto(nodes, request.until), Artifact(folder))
+        yield _Job(name, loaded.data, upto(nodes, request.until), Artifact(folder))
 
 
 def _plan(job: _Job, request: Request, cache: Cache, digests: SourceDigests) -> list[Step]:
@@ -177,7 +185,7 @@ def _check_gate(job: _Job, lock: Lock, entries: Mapping[str, Entry], entry: Entr
     if verdict["ok"]:
         job.artifact.discard(REJECTED)
         return
-    kept = place_rejected(job.artifact, lock(entries), entries)
+    kept = place_rejected(job.artifact, lock(entries), job.recipe, entries)
     raise GateError(
         "; ".join(check["reason"] for check in verdict["checks"] if not check["ok"]),
         code="gate",
@@ -193,7 +201,7 @@ def _finish(job: _Job, lock: Lock, entries: Mapping[str, Entry]) -> Event:
     if last.name != "seal":
         folder = entries[last.name].folder / "out"
         return Event("result", job.name, last.name, f"stopped after {last.name}: {folder}")
-    place_accepted(artifact, lock(entries), entries)
+    place_accepted(artifact, lock(entries), job.recipe, entries)
     place_original(artifact, entries)
     for stage in ("export", "import"):
         if stage in entries and "paddle" in entries[stage].outputs:

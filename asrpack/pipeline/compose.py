@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from asrpack.bundle.keys import public_pem, recipient_public, signing_private
 from asrpack.bundle.secrets import SecretSource
-from asrpack.frontends.recognised import Recognised
 from asrpack.pipeline.check import Checked
 from asrpack.pipeline.compose_provider import PROVIDER, measured_on, provider_node
 from asrpack.pipeline.compose_quantize import CONFIGURED, OPTIMIZED, quantization
 from asrpack.pipeline.compose_source import model_source, node, to_onnx
-from asrpack.pipeline.node import Node, Output, Source
+from asrpack.pipeline.node import Input, Node, Output, Records, Source
+from asrpack.recipe.content import recipe_content
 from asrpack.recipe.gpu import Tensorrt
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance
@@ -52,9 +53,13 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     if variant.on_gpu:
         nodes.append(provider_node(variant, CONFIGURED))
     nodes += _measure(recipe, variant, candidate, test, quantized.calibration)
-    fits = quantized.calibration is not None or variant.precision == "auto"
-    used = fitted if fits else None
-    nodes += _pack(recipe, checked.model, build, candidate, test, used)
+    told = {
+        "file": loaded.path.name,
+        "sha256": loaded.digest,
+        "content": recipe_content(loaded, build),
+    }
+    records = Records(tuple(item.name for item in nodes))
+    nodes += _pack(recipe, build, candidate, brought, told, records)
     return nodes
 
 
@@ -155,11 +160,11 @@ def _measure(
 
 def _pack(
     recipe: Recipe,
-    model: Recognised,
     build: str,
     candidate: Output,
-    test: Source,
-    calibration: Source | None,
+    brought: Mapping[str, Source],
+    told: Mapping[str, Any],
+    records: Records,
 ) -> list[Node]:
     sign = recipe.protect.sign.key.source()
     signer = public_pem(signing_private(sign.read(), str(sign))).decode()
@@ -169,20 +174,20 @@ def _pack(
     ]
     variant, code = recipe.builds[build], shipped_code()
     sealed = Output("encrypt", "model")
-    tree_inputs: dict[str, Source | Output] = {
+    tree_inputs: dict[str, Input] = {
         "model": sealed,
         "description": CONFIGURED,
         "evaluation": Output("evaluate", "evaluation.json"),
         "gate": Output("gate", "gate.json"),
-        "source": model_source(recipe.model, model),
+        "source": brought["model"],
         "templates": Source(templates_folder("bundle")),
         "code": Source(code[0], code[1:]),
-        "manifest": test,
+        "manifest": brought["test"],
+        "records": records,
+        **{name: brought[name] for name in ("calibration", "tokens") if name in brought},
         **_language_model(recipe),
         **_provider(variant),
     }
-    if calibration is not None:
-        tree_inputs["calibration"] = calibration
     if recipe.protect.watermark is not None:
         tree_inputs["mark"] = Output("watermark", "mark.json")
     names = {"name": recipe.name, "version": recipe.version, "build": build}
@@ -194,7 +199,14 @@ def _pack(
             recipients=recipients,
             signer=signer,
         ),
-        node(Render(), tree_inputs, **names, target=variant.target, precision=variant.precision),
+        node(
+            Render(),
+            tree_inputs,
+            **names,
+            target=variant.target,
+            precision=variant.precision,
+            recipe=told,
+        ),
         replace(seal, secrets={"key": sign, **_post_quantum(recipe)}),
     ]
 

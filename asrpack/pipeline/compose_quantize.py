@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asrpack.pipeline.compose_source import MODEL, exported, node
-from asrpack.pipeline.node import Node, Output, Source
+from asrpack.pipeline.node import Input, Node, Output, Source
 from asrpack.recipe.quantize import PADDLESLIM_OBSERVERS
 from asrpack.recipe.schema import Build, Recipe
 from asrpack.stages.calibrate import Calibrate
@@ -51,7 +51,7 @@ def quantization(
         return _auto(recipe, variant, before[-1], calibration)
     wanted = variant.quantize
     nodes, original, set_used = [], OPTIMIZED, None
-    data: dict[str, Source | Output] = {"description": CONFIGURED}
+    data: dict[str, Input] = {"description": CONFIGURED}
     if calibration is not None:
         data["manifest"] = calibration
     cases = before[-1].inputs["cases"]
@@ -60,7 +60,7 @@ def quantization(
             node(Smooth(), {"onnx": OPTIMIZED, "cases": cases, **data}, alpha=wanted.smooth)
         )
         original, set_used = Output("smooth", "onnx"), Output("smooth", "calibration.json")
-    inputs: dict[str, Source | Output] = {"onnx": original}
+    inputs: dict[str, Input] = {"onnx": original}
     if wanted.method == "static":
         nodes.append(_calibrate(recipe, build, {"onnx": original, **data}))
         set_used = inputs["calibration"] = Output("calibrate", "calibration.json")
@@ -85,7 +85,7 @@ def _paddle(recipe: Recipe, variant: Build) -> Quantized:
 def _auto(recipe: Recipe, variant: Build, optimize: Node, calibration: Source) -> Quantized:
     rate, model = recipe.gate.error_rate, recipe.decode.language_model
     assert rate is not None  # the recipe's own validator
-    inputs: dict[str, Source | Output] = {
+    inputs: dict[str, Input] = {
         "onnx": OPTIMIZED,
         "cases": optimize.inputs["cases"],
         "description": CONFIGURED,
@@ -105,7 +105,7 @@ def _auto(recipe: Recipe, variant: Build, optimize: Node, calibration: Source) -
     return Quantized([search, node(Quantize(), found, precision="auto")], OPTIMIZED, None)
 
 
-def _calibrate(recipe: Recipe, build: str, inputs: dict[str, Source | Output]) -> Node:
+def _calibrate(recipe: Recipe, build: str, inputs: dict[str, Input]) -> Node:
     wanted = recipe.builds[build].quantize
     observer = wanted.observer or DEFAULT_OBSERVER
     if observer in PADDLESLIM_OBSERVERS:

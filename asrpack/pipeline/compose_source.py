@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asrpack.frontends.recognised import Recognised
-from asrpack.pipeline.node import Node, Output, Source
+from asrpack.pipeline.node import Input, Node, Output, Source
 from asrpack.recipe.model_source import Model, OnnxModel, PaddleModel
 from asrpack.recipe.schema import Recipe
 from asrpack.stages.configure import Configure
@@ -125,7 +125,7 @@ def _program(model: PaddleModel, source: Mapping[str, Source], shared: list[Node
     ]
 
 
-def node(stage: Stage, inputs: Mapping[str, Source | Output], **options: Any) -> Node:
+def node(stage: Stage, inputs: Mapping[str, Input], **options: Any) -> Node:
     """A stage in its place. Options that the recipe leaves out (None) have its own defaults."""
     given = {name: value for name, value in options.items() if value is not None}
     return Node(stage, stage.Params.model_validate(given), inputs)

@@ -30,6 +30,8 @@ data:
   # Calibration: the steps of a build are compared on it. Keep it apart from the test set.
   calibration: {{manifest: {calibration}}}
   # Test: the finished model is measured on it before anything ships.
+  # `license`, `name` and `url` beside `manifest`, and `license` of the model, go into the bill of
+  # materials.
   test: {{manifest: {test}}}
 
 builds:

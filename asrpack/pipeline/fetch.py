@@ -10,14 +10,16 @@ from asrpack.recipe.load import LoadedRecipe, load_recipe
 from asrpack.recipe.model_source import PaddleSpeechModel
 
 
-def load_with_model(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_with_model(
+    path: Path, overrides: Sequence[str] = (), *, folder: Path | None = None
+) -> LoadedRecipe:
     """Loads a recipe; PaddleSpeech finds, and fetches, the model of a tag.
 
     Raises:
         InputError, ErrorGroup: as :func:`asrpack.recipe.load.load_recipe`; no such tag.
         ToolchainError: the model cannot be fetched.
     """
-    loaded = load_recipe(path, overrides)
+    loaded = load_recipe(path, overrides, folder=folder)
     model = loaded.recipe.model
     if not isinstance(model, PaddleSpeechModel) or model.tag is None:
         return loaded

@@ -36,12 +36,25 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Records:
+    """Of what these stages were made, and the node's own sources, as one JSON file.
+
+    See :mod:`asrpack.pipeline.records`. For documents that tell how a bundle came about.
+    """
+
+    stages: tuple[str, ...]
+
+
+Input = Source | Output | Records
+
+
+@dataclass(frozen=True)
 class Node:
     """One stage of one build. Its cache key is made of :meth:`components` alone."""
 
     stage: Stage
     params: Params
-    inputs: Mapping[str, Source | Output]
+    inputs: Mapping[str, Input]
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
 
     @property

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from asrpack.errors import UsageError
 from asrpack.pipeline.cache import Cache, Entry
-from asrpack.pipeline.node import Node, Output, Source, cache_key
+from asrpack.pipeline.digest import digest_json
+from asrpack.pipeline.node import Input, Node, Output, Records, Source, cache_key
+from asrpack.pipeline.records import stage_records
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,25 @@ def resolve(
     inputs = {
         name: done[ref.stage].outputs[ref.name] if isinstance(ref, Output) else digests(ref)
         for name, ref in node.inputs.items()
+        if not isinstance(ref, Records)
     }
-    components = node.components(inputs)
+    records = {
+        name: digest_json(node_records(node, ref, done, digests))
+        for name, ref in node.inputs.items()
+        if isinstance(ref, Records)
+    }
+    components = node.components(inputs | records)
     return cache_key(components), components
+
+
+def node_records(
+    node: Node, ref: Records, done: Mapping[str, Entry], digests: SourceDigests
+) -> dict[str, Any]:
+    """The contents of a node's input of records."""
+    sources = {
+        name: digests(item) for name, item in node.inputs.items() if isinstance(item, Source)
+    }
+    return stage_records(ref.stages, done, sources)
 
 
 def make_plan(
@@ -81,9 +99,10 @@ def _step(
     forced: bool,
 ) -> Step:
     waits = [
-        f"{name} comes from {ref.stage}, which runs"
+        f"{name} comes from {stage}, which runs"
         for name, ref in node.inputs.items()
-        if isinstance(ref, Output) and ref.stage not in done
+        for stage in _stages(ref)
+        if stage not in done
     ]
     if forced:
         return Step(node, "run", "--force")
@@ -126,8 +145,15 @@ def upto(nodes: Sequence[Node], until: str | None) -> list[Node]:
         name = todo.pop()
         if name not in needed:
             needed.add(name)
-            todo += [r.stage for r in by_name[name].inputs.values() if isinstance(r, Output)]
+            todo += [stage for ref in by_name[name].inputs.values() for stage in _stages(ref)]
     return [node for node in nodes if node.name in needed]
+
+
+def _stages(ref: Input) -> tuple[str, ...]:
+    """Those that must have run before an input is there."""
+    if isinstance(ref, Records):
+        return ref.stages
+    return (ref.stage,) if isinstance(ref, Output) else ()
 
 
 def check_names(nodes: Sequence[Node], names: Sequence[str], option: str) -> None:

@@ -6,6 +6,7 @@ A rejected candidate's are in ``rejected/``, an accepted one's in the artifact i
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +19,10 @@ from asrpack.pipeline.cache import Entry
 from asrpack.pipeline.check import Checked
 from asrpack.pipeline.compose import sources
 from asrpack.pipeline.plan import SourceDigests
+from asrpack.recipe.content import recipe_content, shown_path
 from asrpack.recipe.load import LoadedRecipe
 from asrpack.report.html import REPORT, render_report
-from asrpack.report.results import EVALUATION, GATE, LOCK, REJECTED, SEARCH
+from asrpack.report.results import EVALUATION, GATE, LOCK, RECIPE, REJECTED, SEARCH
 from asrpack.stages.quantize import KEPT
 
 LOCK_FORMAT = 2
@@ -33,9 +35,14 @@ def lock_record(
     checked: Checked,
     build: str,
     digests: SourceDigests,
+    artifact: Path,
     entries: Mapping[str, Entry],
 ) -> dict[str, Any]:
-    """``asrpack.lock``: digests of all that went in and came out; keys as commitments."""
+    """``asrpack.lock``: digests of all that went in and came out; keys as commitments.
+
+    Args:
+        artifact: the build's folder, to which the recipe's is told relative.
+    """
     recipe = loaded.recipe
     variant = recipe.builds[build]
     model = ModelDescription.read(entries["configure"].path("model.json"))
@@ -50,7 +57,9 @@ def lock_record(
             "precision": variant.precision,
             "file": loaded.path.name,
             "sha256": loaded.digest,
+            "folder": os.path.relpath(loaded.folder, artifact.absolute()),
             "overrides": list(loaded.overrides),
+            "content": recipe_content(loaded, build),
             "asrpack": __version__,
             "python": ".".join(map(str, sys.version_info[:3])),
         },
@@ -62,7 +71,7 @@ def lock_record(
         },
         "sources": {
             name: {
-                "name": _shown(source.path, loaded.path.parent),
+                "name": shown_path(source.path, loaded.folder),
                 "sha256": digests(source),
                 **({"recordings": len(said[name])} if name in said else {}),
             }
@@ -76,31 +85,39 @@ def lock_record(
 
 
 def place_accepted(
-    artifact: Artifact, lock: Mapping[str, Any], entries: Mapping[str, Entry]
+    artifact: Artifact, lock: Mapping[str, Any], recipe: bytes, entries: Mapping[str, Entry]
 ) -> None:
-    """Places the results of a candidate that met its gate."""
-    _place(artifact, lock, entries, "")
+    """Places the results of a candidate that met its gate.
+
+    Args:
+        recipe: the recipe file's bytes, of which a copy is kept.
+    """
+    _place(artifact, lock, recipe, entries, "")
 
 
 def place_rejected(
-    artifact: Artifact, lock: Mapping[str, Any], entries: Mapping[str, Entry]
+    artifact: Artifact, lock: Mapping[str, Any], recipe: bytes, entries: Mapping[str, Entry]
 ) -> Path:
     """Places the candidate that did not meet its gate, and its results; gives their folder.
 
     What an earlier, accepted build left must not pass for this one's.
     """
-    for name in ("bundle", REPORT, EVALUATION, GATE, KEPT, SEARCH):
+    for name in ("bundle", REPORT, EVALUATION, GATE, KEPT, SEARCH, RECIPE):
         artifact.discard(name)
     (artifact.folder / REJECTED).mkdir(exist_ok=True)
     candidate = entries.get("watermark", entries["quantize"])
     kind = "paddle" if "paddle" in candidate.outputs else "onnx"
     artifact.place(candidate.path(kind), f"{REJECTED}/{kind}")
-    _place(artifact, lock, entries, f"{REJECTED}/")
+    _place(artifact, lock, recipe, entries, f"{REJECTED}/")
     return artifact.folder / REJECTED
 
 
 def _place(
-    artifact: Artifact, lock: Mapping[str, Any], entries: Mapping[str, Entry], prefix: str
+    artifact: Artifact,
+    lock: Mapping[str, Any],
+    recipe: bytes,
+    entries: Mapping[str, Entry],
+    prefix: str,
 ) -> None:
     artifact.place(entries["evaluate"].path(EVALUATION), f"{prefix}{EVALUATION}")
     artifact.place(entries["gate"].path(GATE), f"{prefix}{GATE}")
@@ -110,6 +127,7 @@ def _place(
         for entry in entries.values():
             if name in entry.outputs:
                 artifact.place(entry.path(name), f"{prefix}{name}")
+    artifact.write(f"{prefix}{RECIPE}", recipe.decode("utf-8"))
     artifact.write(f"{prefix}{LOCK}", json.dumps(lock, indent=1, sort_keys=True) + "\n")
     artifact.write(f"{prefix}{REPORT}", render_report(artifact.folder / prefix))
 
@@ -125,8 +143,3 @@ def place_original(artifact: Artifact, entries: Mapping[str, Entry]) -> None:
             if digest == wanted:
                 artifact.place(entry.path(name), ORIGINAL)
                 return
-
-
-def _shown(path: Path, folder: Path) -> str:
-    """Nobody needs to know where else on the vendor's disk it was."""
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

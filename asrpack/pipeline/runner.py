@@ -9,9 +9,10 @@ from pathlib import Path
 
 from asrpack.errors import AsrpackError, ToolchainError
 from asrpack.pipeline.cache import Cache, Entry
+from asrpack.pipeline.digest import canonical
 from asrpack.pipeline.events import Event, Listener
-from asrpack.pipeline.node import Node, Output
-from asrpack.pipeline.plan import SourceDigests, Step, resolve
+from asrpack.pipeline.node import Input, Node, Output, Records
+from asrpack.pipeline.plan import SourceDigests, Step, node_records, resolve
 from asrpack.pipeline.worker import run_isolated
 from asrpack.stages.stage import Context
 
@@ -85,8 +86,7 @@ class Runner:
 
     def _execute(self, node: Node, key: str, workspace: Path) -> None:
         inputs = {
-            name: self.entries[ref.stage].path(ref.name) if isinstance(ref, Output) else ref.path
-            for name, ref in node.inputs.items()
+            name: self._place(node, name, ref, workspace) for name, ref in node.inputs.items()
         }
         progress = lambda done, total, text: self._tell(  # noqa: E731
             "progress", node, text, done=done, total=total
@@ -104,6 +104,18 @@ class Runner:
                 node.stage.run(node.params, inputs, out, Context(progress, secrets, scratch))
             except OSError as error:
                 raise _disk_error(node, error) from error
+
+    def _place(self, node: Node, name: str, ref: Input, workspace: Path) -> Path:
+        """Where an input is."""
+        if isinstance(ref, Output):
+            return self.entries[ref.stage].path(ref.name)
+        if not isinstance(ref, Records):
+            return ref.path
+        folder = workspace / "records"
+        folder.mkdir(exist_ok=True)
+        records = node_records(node, ref, self.entries, self._digests)
+        (folder / f"{name}.json").write_bytes(canonical(records))
+        return folder / f"{name}.json"
 
     def _check_outputs(self, node: Node, out: Path) -> None:
         found = {item.name for item in out.iterdir()}

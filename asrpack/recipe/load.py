@@ -28,12 +28,16 @@ class LoadedRecipe:
     Attributes:
         recipe: paths in it are absolute.
         path: the recipe file, absolute.
-        digest: SHA-256 of the file's bytes, hex.
+        folder: what relative paths in it are relative to, absolute.
+        data: the file's bytes.
+        digest: their SHA-256, hex.
         overrides: the ``--set`` texts that were applied.
     """
 
     recipe: Recipe
     path: Path
+    folder: Path
+    data: bytes = field(repr=False)
     digest: str
     overrides: tuple[str, ...] = ()
     tree: Node = field(repr=False, compare=False, kw_only=True)
@@ -47,12 +51,15 @@ class LoadedRecipe:
         return RecipeError(message, code=code, span=locate(self.tree, loc), remedy=remedy)
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_recipe(
+    path: Path, overrides: Sequence[str] = (), *, folder: Path | None = None
+) -> LoadedRecipe:
     """Reads and validates a recipe.
 
     Args:
-        path: the YAML file; relative paths in it are relative to its folder.
+        path: the YAML file.
         overrides: ``path=value`` texts, applied in order.
+        folder: what relative paths in it are relative to; without it, the folder it is in.
 
     Raises:
         InputError: the file cannot be read, or is not YAML.
@@ -82,11 +89,13 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
             tree = apply_override(tree, text)
         except RecipeError as error:
             errors.append(error)
-    recipe, found = _validate(tree, path.parent)
+    folder = path.parent if folder is None else folder.absolute()
+    recipe, found = _validate(tree, folder)
     errors += found
     if errors or recipe is None:
         raise ErrorGroup(sorted(errors, key=_order))  # type: ignore[arg-type]
-    return LoadedRecipe(recipe, path, hashlib.sha256(data).hexdigest(), tuple(overrides), tree=tree)
+    digest = hashlib.sha256(data).hexdigest()
+    return LoadedRecipe(recipe, path, folder, data, digest, tuple(overrides), tree=tree)
 
 
 def _validate(tree: Node, base: Path) -> tuple[Recipe | None, list[RecipeError]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from asrpack.recipe.card import License
 from asrpack.recipe.section import RecipePath, Section
 
 Name = Annotated[str, Field(min_length=1)]
@@ -41,6 +42,11 @@ class PaddleSpeechModel(Section):
         min_length=1,
         description="Which checkpoint to take, as a path below the directory with or without "
         ".pdparams. Needed only where the directory holds several.",
+    )
+    license: License | None = Field(
+        default=None,
+        description="The model's licence, as an SPDX expression such as Apache-2.0, or in words: "
+        "goes into the bill of materials.",
     )
 
     @model_validator(mode="after")
@@ -181,6 +187,11 @@ class OnnxModel(OnnxDetails):
         description="The units, one a line, or `unit id` a line. Without it: tokens.txt, "
         "units.txt or words.txt beside the graph.",
     )
+    license: License | None = Field(
+        default=None,
+        description="The model's licence, as an SPDX expression such as Apache-2.0, or in words: "
+        "goes into the bill of materials.",
+    )
 
     def details(self) -> OnnxDetails:
         """All but the files."""
@@ -202,6 +213,11 @@ class PaddleModel(OnnxDetails):
     )
     program: Name | None = Field(
         default=None, description="The program's name without suffix, where there are several."
+    )
+    license: License | None = Field(
+        default=None,
+        description="The model's licence, as an SPDX expression such as Apache-2.0, or in words: "
+        "goes into the bill of materials.",
     )
 
     def details(self) -> OnnxDetails:

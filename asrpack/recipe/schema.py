@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from asrpack.bundle.secrets import SecretSource
+from asrpack.recipe.card import Considerations, License
 from asrpack.recipe.decode import Decode, DecodeMethod
 from asrpack.recipe.gate import Gate
 from asrpack.recipe.gpu import Cuda, Tensorrt
@@ -37,6 +38,20 @@ class ManifestSource(Section):
     manifest: RecipePath = Field(
         description="JSON lines with `audio`, `text` and perhaps `utt` (or PaddleSpeech's `utt`, "
         "`feat`, `text`); audio paths are relative to the manifest."
+    )
+    license: License | None = Field(
+        default=None,
+        description="The recordings' licence, as an SPDX expression such as CC-BY-4.0, or in "
+        "words. With `name` and `url` it goes into the bill of materials.",
+    )
+    name: str | None = Field(
+        default=None, min_length=1, max_length=200, description="What the set is called."
+    )
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        max_length=2000,
+        description="Where the set comes from.",
     )
 
 
@@ -368,6 +383,9 @@ class Recipe(Section):
     )
     gate: Gate = Field(
         default=Gate(), description="What the finished model must meet, or the build fails."
+    )
+    considerations: Considerations | None = Field(
+        default=None, description="Whom and what the model is for: goes into the model card."
     )
     protect: Protect = Field(description="Watermark, recipients and signature.")
 

@@ -14,8 +14,10 @@ from asrpack.bundle.envelope import Envelope
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
 from asrpack.bundle.model import NGRAM_FILE, ModelDescription
 from asrpack.bundle.provider import measured_in_words
-from asrpack.report.documents import file_digests, ml_bom, provenance
+from asrpack.report.mlbom import ml_bom
+from asrpack.report.origin import ROLES, Origin, file_digests, read_records
 from asrpack.report.packages import runtime_packages
+from asrpack.report.provenance import provenance
 from asrpack.stages import stage
 from asrpack.stages.provider import read_provider
 from asrpack.stages.stage import Context, Stage
@@ -49,9 +51,18 @@ def shipped_code() -> tuple[Path, ...]:
     return (PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted(modules))
 
 
+class RecipeTold(stage.Params):
+    """The recipe as the documents tell it; see :mod:`asrpack.recipe.content`."""
+
+    file: str
+    sha256: str
+    content: dict[str, Any]
+
+
 class RenderParams(stage.Params):
     """As the recipe names them."""
 
+    recipe: RecipeTold
     name: str
     version: str
     build: str
@@ -66,6 +77,7 @@ class Render(Stage):
     """
 
     name: ClassVar[str] = "render"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("tree",)
     tools: ClassVar[tuple[str, ...]] = (
         "onnxruntime",
@@ -74,6 +86,7 @@ class Render(Stage):
         "soundfile",
         "soxr",
         "cryptography",
+        "license-expression",
     )
     Params: ClassVar[type[stage.Params]] = RenderParams
 
@@ -96,40 +109,22 @@ class Render(Stage):
             ngram=description.decode.ngram is not None,
             gpu=metadata.provider is not None,
         )
-        sources = file_digests(inputs["source"], "model") | file_digests(inputs["manifest"], "test")
-        if "calibration" in inputs:
-            sources |= file_digests(inputs["calibration"], "calibration")
-        if "language_model" in inputs:
-            sources |= file_digests(inputs["language_model"], "language_model")
-        common: dict[str, Any] = {
-            "name": params.name,
-            "bundle_id": metadata.bundle_id,
-            "created": created,
-            "sources": sources,
-        }
-        _write_json(
-            tree / "sbom.cdx.json",
-            ml_bom(
-                version=params.version,
-                family=description.family,
-                precision=params.precision,
-                packages=packages,
-                **common,
-            ),
+        origin = _origin(params, inputs, metadata.bundle_id, created)
+        bill = ml_bom(
+            origin,
+            description=description,
+            precision=params.precision,
+            evaluation=evaluation,
+            packages=packages,
         )
-        _write_json(
-            tree / "provenance.intoto.json",
-            provenance(
-                subjects=file_digests(inputs["model"], "model"),
-                parameters=params.model_dump(exclude={"name"}),
-                **common,
-            ),
-        )
+        _write_json(tree / "sbom.cdx.json", bill)
+        subjects = file_digests(inputs["model"], "model")
+        _write_json(tree / "provenance.intoto.json", provenance(origin, subjects, _kept(inputs)))
         _render_templates(
             inputs["templates"],
             tree,
             {
-                **params.model_dump(),
+                **params.model_dump(exclude={"recipe"}),
                 "bundle_id": metadata.bundle_id,
                 "recipients": [kid[:16] for kid in metadata.recipients],
                 "family": description.family,
@@ -152,6 +147,38 @@ class Render(Stage):
                 **evaluation["methods"][description.decode.method],
             },
         )
+
+
+def _origin(
+    params: RenderParams, inputs: Mapping[str, Path], bundle_id: str, created: int
+) -> Origin:
+    stages, sources = read_records(inputs["records"])
+    files = {
+        path: digest
+        for name in ("source", "tokens", "manifest", "calibration", "language_model")
+        if name in inputs
+        for path, digest in file_digests(inputs[name], ROLES[name]).items()
+    }
+    return Origin(
+        name=params.name,
+        version=params.version,
+        build=params.build,
+        bundle_id=bundle_id,
+        created=created,
+        recipe=params.recipe.model_dump(),
+        stages=stages,
+        sources=sources,
+        files=files,
+    )
+
+
+def _kept(inputs: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of what the vendor keeps of the build, beside the bundle."""
+    return {
+        path.rpartition("/")[2]: digest
+        for name in ("evaluation", "gate")
+        for path, digest in file_digests(inputs[name], name).items()
+    }
 
 
 def _copy_runtime(tree: Path) -> None:

@@ -49,13 +49,13 @@ def test_a_language_model_ships_and_is_searched_with(sound: Path) -> None:
         assert found[name].inputs["language_model"] == Source(ARPA)
     plain = nodes(sound, f"decode={{language_model: {{path: {ARPA}}}}}")
     assert plain["configure"].params.model_dump()["ngram"] == {}
-    assert changed(found, plain) == {"configure"}
+    assert changed(found, plain) == {"configure", "render"}
 
 
 def test_a_right_to_left_decoder_is_another_import(sound: Path) -> None:
     one_way = nodes(sound, *BIDIRECTIONAL, "decode.reverse_weight=0")
     both = nodes(sound, *BIDIRECTIONAL, "decode.reverse_weight=0.3")
-    assert changed(one_way, both) == {"import", "configure", "reference"}
+    assert changed(one_way, both) == {"import", "configure", "reference", "render"}
     assert both["import"].params.model_dump()["right_to_left"] is True
     assert one_way["import"].params.model_dump()["right_to_left"] is False
 

@@ -35,14 +35,14 @@ def entries(tmp_path: Path) -> dict[str, Entry]:
 
 RESULTS = {
     *("evaluation.json", "gate.json", "kept_fp32.json", "search.json"),
-    *("asrpack.lock", "report.html"),
+    *("asrpack.lock", "report.html", "recipe.yaml"),
 }
 
 
 def test_a_search_is_placed_and_reported(tmp_path: Path, entries: dict[str, Entry]) -> None:
     artifact = Artifact(tmp_path / "artifact")
     with artifact.exclusive():
-        place_accepted(artifact, LOCK, entries)
+        place_accepted(artifact, LOCK, b"schema: 1\n", entries)
     assert {path.name for path in artifact.folder.iterdir()} == {".lock", *RESULTS}
     assert "int8, 2 kept" in (artifact.folder / "report.html").read_text(encoding="utf-8")
 
@@ -51,8 +51,8 @@ def test_an_earlier_search_does_not_stay(tmp_path: Path, entries: dict[str, Entr
     artifact = Artifact(tmp_path / "artifact")
     plain = entries | {"quantize": entry(tmp_path / "plain", {"kept_fp32.json": []})}
     with artifact.exclusive():
-        place_accepted(artifact, LOCK, entries)
-        place_accepted(artifact, LOCK, plain)
+        place_accepted(artifact, LOCK, b"schema: 1\n", entries)
+        place_accepted(artifact, LOCK, b"schema: 1\n", plain)
     assert not (artifact.folder / "search.json").exists()
     assert "2 kept" not in (artifact.folder / "report.html").read_text(encoding="utf-8")
 
@@ -62,8 +62,8 @@ def test_a_rejected_candidate_takes_the_accepted_ones_place(
 ) -> None:
     artifact = Artifact(tmp_path / "artifact")
     with artifact.exclusive():
-        place_accepted(artifact, LOCK, entries)
-        kept = place_rejected(artifact, LOCK, entries)
+        place_accepted(artifact, LOCK, b"schema: 1\n", entries)
+        kept = place_rejected(artifact, LOCK, b"schema: 1\n", entries)
     assert {path.name for path in kept.iterdir()} == {"onnx", *RESULTS}
     # The lock stays: by it, the next plan says what changed.
     assert {p.name for p in artifact.folder.iterdir()} == {".lock", "asrpack.lock", "rejected"}

@@ -27,14 +27,60 @@ EVALUATION = {
     "timing": {
         "baseline_rtf": 0.1,
         "candidate_rtf": 0.1,
+        "audio_seconds": 4.0,
+        "method": "attention_rescoring",
         "host": {"machine": "x86_64", "cores": 2},
     },
     "methods": {
         "attention_rescoring": {
-            unit: {"baseline": RATES, "candidate": RATES} for unit in ("cer", "wer")
+            unit: {
+                "baseline": RATES,
+                "candidate": RATES,
+                "increase": 0.0,
+                "increase_interval_95": [-0.01, 0.02],
+            }
+            for unit in ("cer", "wer")
         }
     },
     "utterances": [{"utt": "1", "reference": "what was said in the test set"}],
+}
+
+RECIPE = {
+    "file": "recipe.yaml",
+    "sha256": "c" * 64,
+    "content": {
+        "model": {"source": "paddlespeech", "path": "tiny", "license": "Apache-2.0"},
+        "data": {
+            "test": {"manifest": "test.jsonl", "license": "CC-BY-4.0"},
+            "calibration": {"manifest": "calibration.jsonl", "name": "said elsewhere"},
+        },
+        "builds": {"cpu": {"target": "onnxruntime", "precision": "fp32"}},
+    },
+}
+RECORDS = {
+    "stages": [
+        {
+            "name": "import",
+            "key": "a" * 64,
+            "revision": 1,
+            "params": {"streaming": False},
+            "inputs": {"model": "b" * 64},
+            "tools": {"numpy": "2.0.0"},
+            "outputs": {"model.json": "d" * 64},
+        },
+        {
+            "name": "watermark",
+            "key": "e" * 64,
+            "revision": 1,
+            "params": {"customer": "the customer", "strength": 0.05},
+            "inputs": {},
+            "tools": {"onnxruntime": "1.31.1 (onnxruntime-gpu)"},
+            "outputs": {"onnx": "f" * 64},
+        },
+    ],
+    "sources": dict.fromkeys(
+        ("source", "manifest", "calibration", "language_model", "templates", "code"), "b" * 64
+    ),
 }
 
 
@@ -51,12 +97,16 @@ def rendered(
             (folder / "graphs" / file).write_bytes(graph)
     (folder / "model.json").write_text(description.to_json(), encoding="utf-8")
     (folder / "evaluation.json").write_text(json.dumps(EVALUATION), encoding="utf-8")
+    (folder / "gate.json").write_text('{"ok": true}', encoding="utf-8")
     (folder / "test.jsonl").write_text("{}\n", encoding="utf-8")
+    (folder / "records.json").write_text(json.dumps(RECORDS), encoding="utf-8")
     signer, recipient = generate("signing"), generate("recipient")
     inputs = {
         "graphs": folder / "graphs",
         "description": folder / "model.json",
         "evaluation": folder / "evaluation.json",
+        "gate": folder / "gate.json",
+        "records": folder / "records.json",
         "source": folder / "graphs",
         "manifest": folder / "test.jsonl",
         "templates": templates_folder("bundle"),
@@ -71,7 +121,9 @@ def rendered(
     stage.run(stage.Params.model_validate(keys), inputs, folder, Context())
     names = {"name": "tiny", "version": "1.0", "build": "cpu"}
     render = Render()
-    params = render.Params.model_validate({**names, "target": target, "precision": "fp32"})
+    params = render.Params.model_validate(
+        {**names, "target": target, "precision": "fp32", "recipe": RECIPE}
+    )
     render.run(params, {**inputs, "model": folder / "model"}, folder, Context())
     return folder / "tree"
 

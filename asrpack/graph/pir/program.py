@@ -36,6 +36,7 @@ _TYPE, _DIM = 0x08, 0x10  # fields 1 and 2 of TensorDesc, as varints
 _MAX_DESCRIPTION = 1024
 
 Operator = dict[str, Any]
+Buffer = bytes | memoryview
 
 
 class Program:
@@ -61,20 +62,30 @@ class Program:
             InputError: a file is missing or damaged, or the two are not of one graph.
         """
         try:
-            tree = json.loads(path.with_name(f"{path.name}.json").read_bytes())
+            tree = path.with_name(f"{path.name}.json").read_bytes()
             data = path.with_name(f"{path.name}.pdiparams").read_bytes()
-            program = cls(tree, {})
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return cls.parse(tree, data, path)
+
+    @classmethod
+    def parse(cls, tree: Buffer, data: Buffer, path: Path) -> Program:
+        """Reads a graph from its two files' bytes; parameters are views of ``data``.
+
+        Args:
+            path: what an error calls it.
+
+        Raises:
+            InputError: as :meth:`load`.
+        """
+        try:
+            program = cls(json.loads(bytes(tree)), {})
             names = sorted(operator["A"][3] for operator in program._declared())
             program.parameters = dict(zip(names, read_tensors(data), strict=True))
             for operator in program._declared():
                 program._check(operator)
-        except (OSError, ValueError, LookupError, TypeError, OverflowError, struct.error) as error:
-            raise InputError(
-                f"the graph cannot be read: {type(error).__name__}: {error}",
-                code="paddle-unreadable",
-                place=str(path),
-                remedy="build again with `--force` and the stage that wrote it",
-            ) from error
+        except (ValueError, LookupError, TypeError, OverflowError, struct.error) as error:
+            raise _unreadable(path, error) from error
         return program
 
     def save(self, path: Path) -> None:
@@ -175,6 +186,15 @@ class Program:
         return self._last
 
 
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the graph cannot be read: {type(error).__name__}: {error}",
+        code="paddle-unreadable",
+        place=str(path),
+        remedy="build again with `--force` and the stage that wrote it",
+    )
+
+
 def _given(operator: Operator) -> list[int]:
     made = operator["O"]
     return [value["%"] for value in (made if isinstance(made, list) else [made])]
@@ -225,7 +245,7 @@ def _multiply(cast: Operator, scale: Operator, number: int) -> Operator:
     }
 
 
-def read_tensors(data: bytes) -> Iterator[NDArray[Any]]:
+def read_tensors(data: Buffer) -> Iterator[NDArray[Any]]:
     """The tensors of a ``.pdiparams`` file, in its order; they have no names there.
 
     Raises:
@@ -239,7 +259,7 @@ def read_tensors(data: bytes) -> Iterator[NDArray[Any]]:
         at += _HEAD.size
         if not 0 <= size <= _MAX_DESCRIPTION:
             raise ValueError(f"a tensor's description of {size} bytes, before byte {at}")
-        code, dims = _described(data[at : at + size])
+        code, dims = _described(bytes(data[at : at + size]))
         at += size
         if code not in _CODES:
             raise ValueError(f"numbers of Paddle's type {code}, which is not read here")

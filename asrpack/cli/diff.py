@@ -1,0 +1,50 @@
+"""``asrpack diff``: what differs between two bundles, or between what two builds left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asrpack.cli.options import Json
+
+
+def diff(
+    a: Annotated[Path, typer.Argument(help="A bundle, or the folder that a build left.")],
+    b: Annotated[Path, typer.Argument(help="The other one.")],
+    identity: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PRIVATE_KEY",
+            help="A recipient's key, to compare the tensors that ship: a path, env:NAME or "
+            "cmd:COMMAND. Repeatable, where A and B are for different recipients.",
+            show_default=False,
+        ),
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 8 where anything differs.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what differs: recipe, sources, tools, files, tensors, keys, measured figures.
+
+    This does not verify: a forged bundle can say anything. `asrpack verify` tells.
+    """
+    import json
+
+    from asrpack.bundle.keys import recipient_private
+    from asrpack.bundle.secrets import SecretSource
+    from asrpack.cli.differences import DIFFERS, comparison_lines
+    from asrpack.pipeline.compare import compare
+
+    sources = [SecretSource.parse(text) for text in identity or ()]
+    keys = [recipient_private(source.read(), str(source)) for source in sources]
+    found = compare(a, b, keys)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, allow_nan=False))
+    else:
+        for line in comparison_lines(found):
+            typer.echo(line)
+    if exit_code and not found.same:
+        raise typer.Exit(DIFFERS)
