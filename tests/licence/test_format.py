@@ -264,6 +264,8 @@ REFUSED: list[tuple[str, Callable[[Vendor], bytes], str]] = [
     ("ends before it begins", _body(expires="2001-01-01T00:00:00Z"), "dates"),
     ("the 30th of February", _body(expires="2027-02-30T00:00:00Z"), "dates"),
     ("the year 10000", _body(expires="10000-01-01T00:00:00Z"), "dates"),
+    ("grace into the year 10000", _body(
+        expires="9999-12-31T23:59:59Z", grace_days=1), "dates"),
     ("the year 1", _body(issued="0001-01-01T00:00:00Z"), "dates"),
     ("before 1970", _body(not_before="1969-12-31T23:59:59Z"), "dates"),
     ("a leap second", _body(expires="2027-01-01T23:59:61Z"), "dates"),
