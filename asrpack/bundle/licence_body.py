@@ -24,7 +24,7 @@ from asrpack.bundle.envelope import (
 from asrpack.bundle.host import SHAPE as HOST_SHAPE
 from asrpack.bundle.host import HostBinding
 from asrpack.bundle.keys import Key
-from asrpack.bundle.metadata import BundleMetadata, unix_seconds, utc
+from asrpack.bundle.metadata import LATEST_SECOND, BundleMetadata, unix_seconds, utc
 from asrpack.bundle.verify import (
     FormatError,
     Verified,
@@ -281,6 +281,8 @@ def _parse_terms(body: dict[str, Any]) -> Terms:
         raise FormatError("licence-dates", "ends before it begins")
     if not 0 <= grace_days <= (0 if expires is None else MAX_GRACE_DAYS):
         raise FormatError("licence-dates", f"has {grace_days} days of grace")
+    if (expires or 0) + grace_days * DAY > LATEST_SECOND:
+        raise FormatError("licence-dates", "ends after the year 9999")
     if streams is not None and not 1 <= streams <= MAX_STREAMS:
         raise FormatError("licence-limits", f"allows {streams} streams")
     if len(body["hosts"]) > MAX_HOSTS:

@@ -15,7 +15,7 @@ from asrpack.bundle.envelope import DATA_KEY_SIZE
 from asrpack.bundle.keys import Key, public_pem
 from asrpack.bundle.licence import LICENCE_TYPE, read_licence, verify_licence
 from asrpack.bundle.licence_body import Licence, LicensedBundle, Terms
-from asrpack.bundle.metadata import build_time
+from asrpack.bundle.metadata import LATEST_SECOND, build_time
 from asrpack.bundle.opening import read_sealed
 from asrpack.bundle.verify import CURVES, canonical_json, pae
 from asrpack.errors import InputError, KeyFileError
@@ -56,6 +56,9 @@ def issue(
     if not secret or len(secret) % DATA_KEY_SIZE:
         raise ValueError("data keys have 32 bytes each")
     when = build_time() if issued is None else issued
+    for seconds in (when, terms.not_before, terms.expires or 0):
+        if not 0 <= seconds <= LATEST_SECOND:
+            raise _bad_terms("licence-dates", "a date is before 1970 or after the year 9999")
     licence = Licence(
         licence_id=str(uuid.uuid4()),
         bundle=bundle,
@@ -75,9 +78,7 @@ def issue(
         # What a reader would refuse must not go out.
         read_licence(data, "the licence")
     except KeyFileError as error:
-        raise InputError(
-            error.message, code=error.code, place="the terms", remedy="correct the terms"
-        ) from None
+        raise _bad_terms(error.code, error.message) from None
     return data
 
 
@@ -156,6 +157,10 @@ def open_for_licensing(path: Path, escrow: Key) -> tuple[LicensedBundle, bytes, 
     keys = envelopes.open_envelope(sealed.envelope, escrow)
     secret = b"".join(keys[item.path] for item in sealed.header.files)
     return LicensedBundle.of(sealed.verified, sealed.metadata), secret, sealed.trust[0]
+
+
+def _bad_terms(code: str, message: str) -> InputError:
+    return InputError(message, code=code, place="the terms", remedy="correct the terms")
 
 
 def _sign(payload: bytes, signer: Key, post_quantum: Key | None) -> bytes:
