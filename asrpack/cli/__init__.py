@@ -27,6 +27,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "verify": ("verify", "verify", "Check a bundle against its vendor's public key."),
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),
+    "recipients": ("recipients", "recipients", "Show and change who can open a finished bundle."),
+    "resign": ("resign", "resign", "Sign a finished bundle with another key of its vendor."),
     "keys": ("keys", "keys", "Make and show keys."),
     "doctor": ("doctor", "doctor", "Find what is wrong with this machine or its packages."),
 }

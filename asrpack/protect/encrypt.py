@@ -93,7 +93,7 @@ def wrap_for(recipients: Sequence[Key], secret: bytes, header: Header) -> tuple[
 
 def _wrap(key: Key, secret: bytes, info: bytes) -> Recipient:
     if key.algorithm == passphrase.ALGORITHM:
-        salt, cost = passphrase.new_salt(), passphrase.Cost()
+        salt, cost = passphrase.new_salt(), passphrase.DEFAULT_COST
         wrapped = passphrase.wrap(secret, key.handle, salt, cost, info)
         return Recipient(salt.hex(), passphrase.ALGORITHM, wrapped, cost)
     wrapped = suite(key.algorithm).encrypt(secret, key.handle, info)

@@ -14,7 +14,6 @@ import pytest
 from asrpack.bundle import passphrase
 from asrpack.bundle.envelope import Envelope, open_envelope
 from asrpack.bundle.keys import Key, recipient_private, recipient_public
-from asrpack.bundle.passphrase import Cost
 from asrpack.bundle.verify import canonical_json
 from asrpack.errors import IntegrityError, KeyFileError
 from asrpack.protect.encrypt import encrypt_files
@@ -163,7 +162,7 @@ def test_a_changed_entry_opens_for_nobody(sealed: tuple[bytes, bytes], end: str)
                 bytes(broken),
                 text.encode(),
                 bytes.fromhex(mine.kid),
-                mine.cost or Cost(),
+                mine.cost or passphrase.DEFAULT_COST,
                 envelope.header.info,
             )
             is None

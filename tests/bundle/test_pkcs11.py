@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
-from asrpack.bundle.envelope import open_envelope
+from asrpack.bundle.envelope import Envelope, open_envelope
 from asrpack.bundle.keys import (
     Key,
     public_pem,
@@ -22,9 +23,13 @@ from asrpack.bundle.keys import (
 )
 from asrpack.bundle.opening import check_bundle, open_sealed
 from asrpack.bundle.secrets import SecretSource
+from asrpack.cli import main
 from asrpack.errors import AsrpackError, KeyFileError, ToolchainError
 from asrpack.protect.encrypt import encrypt_files
 from asrpack.protect.sign import sign_tree
+from asrpack.stages.encrypt import Encrypt
+from asrpack.stages.seal import Seal
+from asrpack.stages.stage import Context
 from tests.hostile.bundles import PLAINTEXTS, SealedBundle, metadata
 from tests.softhsm import PIN, softhsm, uri
 
@@ -51,6 +56,45 @@ def test_a_bundle_signed_and_opened_by_tokens(
     assert signing_public(trust, "vendor.pub").algorithm == f"ecdsa-{curve}"
     assert check_bundle(sealed_bundle.path, [trust]).signer.fingerprint == vendor.fingerprint
     assert open_sealed(sealed_bundle.path, customer, [trust]).files == PLAINTEXTS
+
+
+def test_the_verbs_and_stages_take_a_token(
+    softhsm: Path, sealed_bundle: SealedBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Public halves written, a bundle made for one and signed by the other, opened and resigned."""
+    folder, bundle = sealed_bundle.folder, sealed_bundle.path
+    for name in ("p256", "p384", "x25519"):
+        assert main(["keys", "public", uri(name), "-o", str(folder / f"{name}.pub")]) == 0
+    params = Encrypt.Params(
+        recipients=((folder / "x25519.pub").read_text(), (folder / "old.pub").read_text()),
+        signer=(folder / "p384.pub").read_text(),
+    )
+    (folder / "graphs").mkdir()
+    inputs = {"graphs": folder / "graphs", "description": bundle / "README.md"}
+    (folder / "out").mkdir()
+    Encrypt().run(params, inputs, folder / "out", Context())
+    envelope = Envelope.from_json((folder / "out/model/envelope.json").read_bytes())
+    shutil.rmtree(bundle / "model")
+    (bundle / "model.sig").unlink()
+    (bundle / "asrpack.json").write_bytes(metadata(envelope).to_json())
+    secret = SecretSource("uri", uri("p384")).read()
+    (folder / "sealed").mkdir()
+    Seal().run(
+        Seal.Params(),
+        {"tree": bundle, "model": folder / "out" / "model"},
+        folder / "sealed",
+        Context(secrets={"key": secret}),
+    )
+    sealed = str(folder / "sealed" / "bundle")
+    assert main(["verify", sealed, "--trust", str(folder / "p384.pub")]) == 0
+    resign = ["resign", sealed, "--trust", str(folder / "p384.pub"), "--sign", uri("p256")]
+    recipients = [f"--recipient={folder}/{name}.pub" for name in ("x25519", "old")]
+    assert main([*resign, *recipients, "--identity", uri("x25519")]) == 0
+    assert main(["verify", sealed, "--trust", str(folder / "p256.pub")]) == 0
+    trust = (folder / "p256.pub").read_bytes()
+    opened = open_sealed(Path(sealed), key("x25519"), [trust])
+    assert opened.files == {"model.json": (bundle / "README.md").read_bytes()}
+    assert PIN not in "".join(capsys.readouterr())
 
 
 def test_the_keys_do_not_leave(softhsm: Path) -> None:
