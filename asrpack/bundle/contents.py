@@ -38,15 +38,8 @@ def read_contents(bundle: Path) -> dict[str, Any]:
         InputError: not a bundle's directory, or a file that cannot be read.
         IntegrityError: its metadata or envelope is damaged.
     """
-    if not bundle.is_dir():
-        raise InputError(
-            "there is no such bundle directory",
-            code="bundle-missing",
-            place=str(bundle),
-            remedy=f"give the directory that holds {METADATA_FILE}",
-        )
+    envelope = read_envelope(bundle)
     metadata = BundleMetadata.from_json(_read(bundle, METADATA_FILE, MAX_JSON))
-    envelope = Envelope.from_json(_read(bundle, ENVELOPE_FILE, MAX_ENVELOPE))
     files = _list(bundle)
     return {
         "verified": False,
@@ -58,6 +51,23 @@ def read_contents(bundle: Path) -> dict[str, Any]:
         "signer": hashlib.sha256(envelope.header.signer).hexdigest(),
         "evaluation": _evaluation(bundle),
     }
+
+
+def read_envelope(bundle: Path) -> Envelope:
+    """The envelope of a bundle.
+
+    Raises:
+        InputError: not a bundle's directory.
+        IntegrityError: the envelope is damaged.
+    """
+    if not bundle.is_dir():
+        raise InputError(
+            "there is no such bundle directory",
+            code="bundle-missing",
+            place=str(bundle),
+            remedy=f"give the directory that holds {METADATA_FILE}",
+        )
+    return Envelope.from_json(_read(bundle, ENVELOPE_FILE, MAX_ENVELOPE))
 
 
 def _list(bundle: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Reading the envelope: which files are encrypted, for whom, and their data keys.
 
 ``model/envelope.json`` holds a header and, for each recipient, the files' data keys wrapped by
-HPKE (RFC 9180) with the header's SHA-256 as ``info``: a header that was changed opens nothing.
+HPKE (RFC 9180), or under a passphrase, with the header's SHA-256 as ``info``: a header that was
+changed opens nothing.
 Each file is a Cobblestone-256 payload (C2SP chunked encryption) under a key of its own.
 docs/format.md has every field.
 """
@@ -13,7 +14,7 @@ import hashlib
 import io
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cryptography.cobblestone import Cobblestone256Decryptor
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 
+from asrpack.bundle import passphrase
 from asrpack.bundle.keys import Key
 from asrpack.bundle.verify import (
     FormatError,
@@ -53,8 +55,10 @@ _SHAPE = {
         "signer": str,
         "files": [{"path": str, "size": int, "cipher": str}],
     },
-    "recipients": [{"kid": str, "kem": str, "wrapped": str}],
+    "recipients": [dict],
 }
+_STANZA = {"kid": str, "kem": str, "wrapped": str}
+_COST = {"memory": int, "passes": int, "lanes": int}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -77,17 +81,30 @@ class EncryptedFile:
 
 @dataclass(frozen=True)
 class Recipient:
-    """A data key wrapped for one public key.
+    """The data keys wrapped for one public key, or under one passphrase.
 
     Attributes:
-        kid: SHA-256 of the recipient's public key, hexadecimal.
-        kem: ``x-wing`` or ``x25519``.
-        wrapped: HPKE's encapsulated key and ciphertext one after the other.
+        kid: SHA-256 of the recipient's public key, hexadecimal; of a passphrase, its salt.
+        kem: ``x-wing``, ``x25519`` or ``argon2id``.
+        wrapped: HPKE's encapsulated key and ciphertext one after the other; of a passphrase, a
+            Cobblestone-256 payload.
+        cost: of a passphrase, Argon2id's; None for a key.
     """
 
     kid: str
     kem: str
     wrapped: bytes
+    cost: passphrase.Cost | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The recipient as it stands in the envelope."""
+        cost = {} if self.cost is None else asdict(self.cost)
+        return {
+            "kid": self.kid,
+            "kem": self.kem,
+            **cost,
+            "wrapped": base64.b64encode(self.wrapped).decode(),
+        }
 
 
 @dataclass(frozen=True)
@@ -138,14 +155,7 @@ class Envelope:
         return canonical_json(
             {
                 "header": self.header.as_json(),
-                "recipients": [
-                    {
-                        "kid": item.kid,
-                        "kem": item.kem,
-                        "wrapped": base64.b64encode(item.wrapped).decode(),
-                    }
-                    for item in self.recipients
-                ],
+                "recipients": [item.as_json() for item in self.recipients],
             }
         )
 
@@ -209,7 +219,17 @@ def open_envelope(data: bytes, identity: Key) -> dict[str, bytes]:
         IntegrityError: the envelope is not what was wrapped for this key.
     """
     envelope = Envelope.from_json(data)
-    header = envelope.header
+    if identity.algorithm == passphrase.ALGORITHM:
+        keys = _unwrap_by_passphrase(envelope, identity)
+    else:
+        keys = _unwrap_by_key(envelope, identity)
+    return {
+        item.path: keys[i * DATA_KEY_SIZE : (i + 1) * DATA_KEY_SIZE]
+        for i, item in enumerate(envelope.header.files)
+    }
+
+
+def _unwrap_by_key(envelope: Envelope, identity: Key) -> bytes:
     mine = next((item for item in envelope.recipients if item.kid == identity.fingerprint), None)
     if mine is None:
         kids = ", ".join(item.kid for item in envelope.recipients)
@@ -223,7 +243,7 @@ def open_envelope(data: bytes, identity: Key) -> dict[str, bytes]:
     try:
         if mine.kem != identity.algorithm:
             raise InvalidTag
-        keys = suite(mine.kem).decrypt(mine.wrapped, identity.handle, header.info)
+        return suite(mine.kem).decrypt(mine.wrapped, identity.handle, envelope.header.info)
     except (InvalidTag, ValueError):
         raise IntegrityError(
             f"the data keys for {mine.kid} do not open: the envelope was changed",
@@ -231,10 +251,33 @@ def open_envelope(data: bytes, identity: Key) -> dict[str, bytes]:
             place=ENVELOPE_FILE,
             remedy=_DAMAGED,
         ) from None
-    return {
-        item.path: keys[i * DATA_KEY_SIZE : (i + 1) * DATA_KEY_SIZE]
-        for i, item in enumerate(header.files)
-    }
+
+
+def _unwrap_by_passphrase(envelope: Envelope, identity: Key) -> bytes:
+    count = 0
+    for item in envelope.recipients:
+        if item.cost is None:
+            continue
+        count += 1
+        salt = bytes.fromhex(item.kid)
+        keys = passphrase.unwrap(
+            item.wrapped, identity.handle, salt, item.cost, envelope.header.info
+        )
+        if keys is not None:
+            return keys
+    if not count:
+        raise KeyFileError(
+            "the bundle is for keys, not for a passphrase",
+            code="identity-not-recipient",
+            place=ENVELOPE_FILE,
+            remedy="give your private key, or ask the vendor to add your passphrase",
+        )
+    raise KeyFileError(
+        "the passphrase is not one that this bundle is for",
+        code="passphrase-wrong",
+        place=ENVELOPE_FILE,
+        remedy="check it, and the file or variable that it comes from",
+    )
 
 
 def decrypt(ciphertext: bytes, key: bytes, context: bytes, place: str = "payload") -> bytes:
@@ -288,23 +331,31 @@ def _parse(data: bytes) -> Envelope:
         recipients.append(_parse_recipient(item, len(files)))
     if not _ascending([item.kid for item in recipients]):
         raise FormatError("envelope-recipients", "its recipients are unsorted or given twice")
+    if sum(item.cost is not None for item in recipients) > passphrase.MAX_STANZAS:
+        raise FormatError("envelope-recipients", f"has over {passphrase.MAX_STANZAS} passphrases")
     if canonical_json(outer) != data:
         raise FormatError("json-not-canonical", "it is not canonical JSON")
     signer = canonical_base64(head["signer"], "the signer", code)
     return Envelope(Header(head["bundle_id"], signer, tuple(files)), tuple(recipients))
 
 
-def _parse_recipient(item: Any, count: int) -> Recipient:
+def _parse_recipient(item: dict[str, Any], count: int) -> Recipient:
     code = "envelope-recipients"
-    if item["kem"] not in KEMS:
-        raise FormatError("envelope-algorithm", f"the KEM {item['kem']!r} is not known")
+    kem = item.get("kem")
+    if kem != passphrase.ALGORITHM and not (isinstance(kem, str) and kem in KEMS):
+        raise FormatError("envelope-algorithm", f"the KEM {kem!r} is not known")
+    by_key = kem in KEMS
+    check_shape(item, _STANZA if by_key else _STANZA | _COST, "a recipient", code)
     if not _HEX.fullmatch(item["kid"]):
-        raise FormatError(code, "a key id is not a SHA-256 in lower case")
+        raise FormatError(code, "a key id is not 32 bytes in lower-case hexadecimal")
+    cost = None if by_key else passphrase.Cost(item["memory"], item["passes"], item["lanes"])
+    if cost is not None and cost.fault:
+        raise FormatError("envelope-passphrase-cost", f"the {cost.fault}")
     wrapped = canonical_base64(item["wrapped"], "a wrapped key", code)
-    expected = KEMS[item["kem"]].enc_length() + count * DATA_KEY_SIZE + HPKE_TAG_SIZE
-    if len(wrapped) != expected:
+    overhead = KEMS[kem].enc_length() + HPKE_TAG_SIZE if by_key else passphrase.OVERHEAD
+    if len(wrapped) != (expected := overhead + count * DATA_KEY_SIZE):
         raise FormatError(code, f"a wrapped key has {len(wrapped)} bytes, not {expected}")
-    return Recipient(item["kid"], item["kem"], wrapped)
+    return Recipient(item["kid"], kem, wrapped, cost)
 
 
 def _ascending(names: list[str]) -> bool:

@@ -7,6 +7,10 @@ docs/format.md gives the labels.
 
 An X-Wing private key is the 32-byte seed of draft-connolly-cfrg-xwing-kem, its public key the
 1216 bytes of ML-KEM-768 and X25519 one after the other.
+
+Where a private key is wanted, two more labels are read, which :mod:`asrpack.bundle.secrets` makes
+and a file may hold: a passphrase in the place of a recipient's key, and a reference to a key that
+a provider has (:mod:`asrpack.bundle.key_providers`), in a token for instance.
 """
 
 from __future__ import annotations
@@ -22,12 +26,17 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, mlkem, x25519
 
+from asrpack.bundle import passphrase
+from asrpack.bundle.key_providers import open_reference
 from asrpack.bundle.verify import CURVE_NAMES
 from asrpack.errors import KeyFileError
 
 XWING_PRIVATE = "ASRPACK X-WING PRIVATE KEY"
 XWING_PUBLIC = "ASRPACK X-WING PUBLIC KEY"
 WATERMARK = "ASRPACK WATERMARK KEY"
+PASSPHRASE = "ASRPACK PASSPHRASE"
+REFERENCE = "ASRPACK KEY REFERENCE"
+MAX_REFERENCE = 4096
 XWING_SEED_SIZE = 32
 XWING_PUBLIC_SIZE = 1216
 MLKEM_PUBLIC_SIZE = 1184
@@ -45,12 +54,13 @@ class Key:
 
     Attributes:
         kind: what it is for.
-        algorithm: ``ecdsa-p256``, ``ecdsa-p384``, ``ml-dsa-65``, ``x-wing``, ``x25519`` or
-            ``random-256``.
+        algorithm: ``ecdsa-p256``, ``ecdsa-p384``, ``ml-dsa-65``, ``x-wing``, ``x25519``,
+            ``argon2id`` (a passphrase) or ``random-256``.
         private: whether it must be kept secret.
         public_bytes: DER SubjectPublicKeyInfo; the raw 1216 bytes for X-Wing; for a watermark
-            key, which has no public half, a hash of it.
-        handle: the key as ``cryptography`` takes it; 32 bytes for a watermark key.
+            key, which has no public half, a hash of it; empty for a passphrase.
+        handle: the key as ``cryptography`` takes it, which need not hold the secret; 32 bytes for
+            a watermark key, the text for a passphrase.
     """
 
     kind: Kind
@@ -66,14 +76,15 @@ class Key:
 
 
 def read_key(data: bytes, place: str) -> Key:
-    """Reads any key that asrpack knows.
+    """Reads any key that asrpack knows and whose bytes are here.
 
     Args:
         data: the file's bytes.
         place: where they came from, for messages. Messages never repeat ``data``.
 
     Raises:
-        KeyFileError: empty, truncated, encrypted, several keys, or an unknown kind of key.
+        KeyFileError: empty, truncated, encrypted, several keys, or an unknown kind of key; a
+            passphrase or a reference, which only :func:`private_key` takes.
     """
     if not data.strip():
         raise _error("key-empty", "the key is empty", place)
@@ -96,10 +107,15 @@ def read_key(data: bytes, place: str) -> Key:
             place,
             "let a command decrypt it, e.g. cmd:'openssl pkey -in KEY -passin …'",
         )
+    if label in (PASSPHRASE, REFERENCE):
+        raise _error(
+            "key-wrong-half",
+            "a passphrase or a reference stands for a private key only",
+            place,
+        )
     try:
         if label in (XWING_PRIVATE, XWING_PUBLIC, WATERMARK):
-            raw = base64.b64decode("".join(body.split()), validate=True)
-            return _OWN_LABELS[label](raw)
+            return _OWN_LABELS[label](_decode(body))
         if label.endswith("PRIVATE KEY"):
             return _from_handle(serialization.load_pem_private_key(data, None), private=True)
         if label == "PUBLIC KEY":
@@ -110,6 +126,36 @@ def read_key(data: bytes, place: str) -> Key:
     raise _error("key-format", f"a {label.lower()} is not a key that asrpack uses", place)
 
 
+def private_key(data: bytes, place: str) -> Key:
+    """Reads a key of one's own: what :func:`read_key` reads, a passphrase or a reference.
+
+    Never for data of somebody else: a reference may have a provider load and run things.
+
+    Raises:
+        KeyFileError: as :func:`read_key`, or no provider has what is referred to.
+        ToolchainError: what the provider needs is not installed.
+    """
+    blocks = _BLOCK.findall(data.decode("ascii", "replace"))
+    if len(blocks) != 1 or blocks[0][0] not in (PASSPHRASE, REFERENCE):
+        return read_key(data, place)
+    label, body = blocks[0]
+    try:
+        raw = _decode(body)
+        if label == PASSPHRASE:
+            secret = passphrase.normalise(raw, place)
+            return Key("recipient", passphrase.ALGORITHM, True, b"", secret)
+        reference = raw.decode("ascii")
+        if not reference.isprintable() or not 0 < len(reference) <= MAX_REFERENCE:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise _error("key-format", f"the {label.lower()} cannot be read", place) from None
+    return open_reference(reference)
+
+
+def _decode(body: str) -> bytes:
+    return base64.b64decode("".join(body.split()), validate=True)
+
+
 def signing_public(data: bytes, place: str) -> Key:
     """A vendor's public signing key. Raises KeyFileError for anything else."""
     return _expect(read_key(data, place), "signing", False, place)
@@ -117,12 +163,12 @@ def signing_public(data: bytes, place: str) -> Key:
 
 def signing_private(data: bytes, place: str) -> Key:
     """A vendor's private signing key. Raises KeyFileError for anything else."""
-    return _expect(read_key(data, place), "signing", True, place)
+    return _expect(private_key(data, place), "signing", True, place)
 
 
 def post_quantum_private(data: bytes, place: str) -> Key:
     """A vendor's private ML-DSA-65 key. Raises KeyFileError for anything else."""
-    return _expect(read_key(data, place), "signing-pq", True, place)
+    return _expect(private_key(data, place), "signing-pq", True, place)
 
 
 def any_signing_private(data: bytes, place: str) -> Key:
@@ -131,7 +177,7 @@ def any_signing_private(data: bytes, place: str) -> Key:
     Raises:
         KeyFileError: anything else.
     """
-    return _expect_any_signing(read_key(data, place), True, place)
+    return _expect_any_signing(private_key(data, place), True, place)
 
 
 def any_signing_public(data: bytes, place: str) -> Key:
@@ -149,23 +195,23 @@ def recipient_public(data: bytes, place: str) -> Key:
 
 
 def recipient_private(data: bytes, place: str) -> Key:
-    """A recipient's private key (an identity). Raises KeyFileError for anything else."""
-    return _expect(read_key(data, place), "recipient", True, place)
+    """A recipient's private key or passphrase (an identity). Raises KeyFileError otherwise."""
+    return _expect(private_key(data, place), "recipient", True, place)
 
 
 def watermark_key(data: bytes, place: str) -> bytes:
     """The 32 bytes of a watermark key. Raises KeyFileError for anything else."""
-    return cast(bytes, _expect(read_key(data, place), "watermark", True, place).handle)
+    return cast(bytes, _expect(private_key(data, place), "watermark", True, place).handle)
 
 
 def public_pem(key: Key) -> bytes:
     """The public half as text that :func:`read_key` reads.
 
     Raises:
-        ValueError: a watermark key has none.
+        ValueError: a watermark key and a passphrase have none.
     """
-    if key.kind == "watermark":
-        raise ValueError("a watermark key has no public half")
+    if key.kind == "watermark" or key.algorithm == passphrase.ALGORITHM:
+        raise ValueError(f"{key.algorithm} has no public half")
     if key.algorithm == "x-wing":
         return armour(XWING_PUBLIC, key.public_bytes)
     return armour("PUBLIC KEY", key.public_bytes)

@@ -1,4 +1,4 @@
-"""Where a key comes from: a file, an environment variable or a command; never a literal.
+"""Where a key comes from: a file, a variable, a command or a provider; never a literal.
 
 Standard library only: this file ships inside bundles.
 """
@@ -9,10 +9,12 @@ import hashlib
 import os
 import shlex
 import subprocess
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from asrpack.bundle.key_providers import scheme_of
 from asrpack.errors import KeyFileError
 
 MAX_SECRET_BYTES = 1 << 20
@@ -21,36 +23,65 @@ COMMAND_TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class SecretSource:
-    """A reference to key material. Its ``repr`` and ``str`` show the reference only."""
+    """A reference to key material. Its ``repr`` and ``str`` show the reference only.
 
-    kind: Literal["file", "env", "command"]
+    Attributes:
+        kind: ``uri`` is a provider's (:mod:`asrpack.bundle.key_providers`).
+        value: the path, the variable's name, the command, the whole URI; of a passphrase, the
+            reference to where it is, in the command line's form.
+    """
+
+    kind: Literal["file", "env", "command", "passphrase", "uri"]
     value: str
 
     @classmethod
     def parse(cls, text: str) -> SecretSource:
-        """Reads the command line's form: a path, ``env:NAME`` or ``cmd:…``."""
+        """Reads the command line's form.
+
+        A path, ``env:NAME``, ``cmd:COMMAND``, a URI that a provider knows (``pkcs11:…``), or
+        ``passphrase:`` before one of the first three.
+        """
         if text.startswith("env:"):
             return cls("env", text[4:])
         if text.startswith("cmd:"):
             return cls("command", text[4:])
-        return cls("file", text)
+        if text.startswith("passphrase:"):
+            return cls("passphrase", text[11:])
+        return cls("uri" if scheme_of(text) else "file", text)
 
     def __str__(self) -> str:
-        return self.value if self.kind == "file" else f"{self.kind}:{self.value}"
+        return self.value if self.kind in ("file", "uri") else f"{self.kind}:{self.value}"
 
     def read(self) -> bytes:
-        """The key's bytes.
+        """The key's bytes, for :func:`asrpack.bundle.keys.private_key` and what calls it.
+
+        A provider's key stays where it is: these are the reference to it.
 
         Raises:
             KeyFileError: missing, unreadable, empty or over 1 MiB. The message never
                 repeats what was read.
         """
+        if self.kind == "uri":
+            return _armour("ASRPACK KEY REFERENCE", self.value.encode())
+        if self.kind == "passphrase":
+            return _armour("ASRPACK PASSPHRASE", self._passphrase().read())
         data = {"file": self._file, "env": self._env, "command": self._command}[self.kind]()
         if not data.strip():
             raise KeyFileError("the key is empty", code="key-empty", place=str(self))
         if len(data) > MAX_SECRET_BYTES:
             raise KeyFileError("the key is over 1 MiB", code="key-too-large", place=str(self))
         return data
+
+    def _passphrase(self) -> SecretSource:
+        inner = SecretSource.parse(self.value)
+        if inner.kind in ("passphrase", "uri"):
+            raise KeyFileError(
+                "a passphrase comes from a file, a variable or a command",
+                code="passphrase-source",
+                place=str(self),
+                remedy="give passphrase:PATH, passphrase:env:NAME or passphrase:cmd:COMMAND",
+            )
+        return inner
 
     def _file(self) -> bytes:
         try:
@@ -89,6 +120,11 @@ class SecretSource:
                 remedy="run the command by hand; it must print the key and exit with 0",
             ) from None
         return done.stdout
+
+
+def _armour(label: str, data: bytes) -> bytes:
+    # Not that of `keys`, which imports cryptography: verbs that read no key start without.
+    return f"-----BEGIN {label}-----\n{b64encode(data).decode()}\n-----END {label}-----\n".encode()
 
 
 def commitment(secret: bytes) -> str:

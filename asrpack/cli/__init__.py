@@ -32,6 +32,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Transcribe audio files with a bundle."),
     "trace": ("trace", "trace", "Find out whose copy a model was made from."),
     "commit": ("trace", "commit", "Print what to have time-stamped before shipping."),
+    "recipients": ("recipients", "recipients", "Show and change who can open a finished bundle."),
+    "resign": ("resign", "resign", "Sign a finished bundle with another key of its vendor."),
     "keys": ("keys", "keys", "Make and show keys."),
     "license": ("license", "license", "Issue, renew, show and check licences."),
     "doctor": ("doctor", "doctor", "Find what is wrong with this machine or its packages."),

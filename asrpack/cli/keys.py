@@ -90,6 +90,34 @@ def show(
     )
 
 
+@keys.command()
+def public(
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="A private key: a path, env:NAME, cmd:COMMAND or a URI like pkcs11:….",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Its file.", show_default=False),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write the public half of a private key, of one that stays in a token too."""
+    from asrpack.bundle.keys import private_key
+    from asrpack.bundle.secrets import SecretSource
+    from asrpack.protect.keys import write_public
+
+    source = SecretSource.parse(key)
+    read = private_key(source.read(), str(source))
+    write_public(read, output, force=force)
+    fields = {"public_key": str(output), "kind": read.kind, "algorithm": read.algorithm}
+    _print({**fields, "id": read.fingerprint}, as_json)
+
+
 def _print(fields: dict[str, str | None], as_json: bool) -> None:
     if as_json:
         from json import dumps

@@ -25,7 +25,8 @@ Identity = Annotated[
     str | None,
     typer.Option(
         metavar="PRIVATE_KEY",
-        help="Yours: a path, env:NAME or cmd:COMMAND. Default: $ASRPACK_IDENTITY.",
+        help="Yours: a path, env:NAME, cmd:COMMAND, passphrase: before one of these, or a URI "
+        "like pkcs11:…. Default: $ASRPACK_IDENTITY.",
         show_default=False,
     ),
 ]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from asrpack.bundle.key_providers import scheme_of
 from asrpack.bundle.keys import recipient_public
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
@@ -250,6 +251,10 @@ def _secret(
         if not os.environ.get(source.value):
             fault = f"the environment variable {source.value} is not set or empty"
             remedy = f"export {source.value} with the {kind} key's text"
+    elif source.kind == "uri":
+        if scheme_of(source.value) is None:
+            fault = f"nothing installed provides {kind} keys of {source.value.partition(':')[0]}:"
+            remedy = "install the package that does, or check the URI"
     else:
         try:
             program = shlex.split(source.value)[0]

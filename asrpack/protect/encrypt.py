@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from cryptography.cobblestone import Cobblestone256Encryptor
 
+from asrpack.bundle import passphrase
 from asrpack.bundle.envelope import (
     MAX_RECIPIENTS,
     EncryptedFile,
@@ -38,15 +39,15 @@ def encrypt_files(
 
     Args:
         files: contents, or a file that holds them, by the name inside the envelope.
-        recipients: public keys that can open it, 1 to 64, each once.
+        recipients: public keys that can open it and passphrases, 1 to 64, each once.
         signer: DER SubjectPublicKeyInfo of the key that will sign the bundle.
         out: an existing directory.
         bundle_id: UUID (version 4); a fresh one if None.
 
     Raises:
-        KeyFileError: no recipient, too many, or one twice.
+        KeyFileError: no recipient, too many, one twice, or a passphrase that is too short.
     """
-    _check_recipients(recipients)
+    check_recipients(recipients)
     paths = sorted(files)
     keys = {path: Cobblestone256Encryptor.generate_key() for path in paths}
     identifier = bundle_id or str(uuid.uuid4())
@@ -62,15 +63,7 @@ def encrypt_files(
         entries.append(EncryptedFile(path, size))
     header = Header(identifier, signer, tuple(entries))
     secret = b"".join(keys[path] for path in paths)
-    wrapped = [
-        Recipient(
-            key.fingerprint,
-            key.algorithm,
-            suite(key.algorithm).encrypt(secret, key.handle, header.info),
-        )
-        for key in sorted(recipients, key=lambda key: key.fingerprint)
-    ]
-    data = Envelope(header, tuple(wrapped)).to_json()
+    data = Envelope(header, wrap_for(recipients, secret, header)).to_json()
     (out / "envelope.json").write_bytes(data)
     # What cannot be read back must not be shipped: names, sizes, algorithms.
     return Envelope.from_json(data)
@@ -86,7 +79,33 @@ def _encrypt(plain: BinaryIO, sealed: BinaryIO, key: bytes, context: bytes) -> i
     return size
 
 
-def _check_recipients(recipients: Sequence[Key]) -> None:
+def wrap_for(recipients: Sequence[Key], secret: bytes, header: Header) -> tuple[Recipient, ...]:
+    """The entries of an envelope for recipients, sorted by key id.
+
+    Args:
+        recipients: public keys, and passphrases.
+        secret: the files' data keys, one after the other in the order of ``header.files``.
+    """
+    return tuple(
+        sorted((_wrap(key, secret, header.info) for key in recipients), key=lambda item: item.kid)
+    )
+
+
+def _wrap(key: Key, secret: bytes, info: bytes) -> Recipient:
+    if key.algorithm == passphrase.ALGORITHM:
+        salt, cost = passphrase.new_salt(), passphrase.DEFAULT_COST
+        wrapped = passphrase.wrap(secret, key.handle, salt, cost, info)
+        return Recipient(salt.hex(), passphrase.ALGORITHM, wrapped, cost)
+    wrapped = suite(key.algorithm).encrypt(secret, key.handle, info)
+    return Recipient(key.fingerprint, key.algorithm, wrapped)
+
+
+def check_recipients(recipients: Sequence[Key]) -> None:
+    """Refuses what :func:`encrypt_files` would.
+
+    Raises:
+        KeyFileError: no recipient, too many, one twice, or a passphrase that is too short.
+    """
     if not 0 < len(recipients) <= MAX_RECIPIENTS:
         raise KeyFileError(
             f"a bundle is for 1 to {MAX_RECIPIENTS} recipients, not {len(recipients)}",
@@ -94,13 +113,22 @@ def _check_recipients(recipients: Sequence[Key]) -> None:
             place="recipients",
             remedy="give the customers' public keys; more than that need bundles of their own",
         )
-    seen: set[str] = set()
-    for key in recipients:
-        if key.fingerprint in seen:
-            raise KeyFileError(
-                f"the recipient {key.fingerprint} is given twice",
-                code="recipients-duplicate",
-                place="recipients",
-                remedy="list each public key once",
-            )
-        seen.add(key.fingerprint)
+    phrases = [key.handle for key in recipients if key.algorithm == passphrase.ALGORITHM]
+    if len(phrases) > passphrase.MAX_STANZAS:
+        raise KeyFileError(
+            f"a bundle takes at most {passphrase.MAX_STANZAS} passphrases, not {len(phrases)}",
+            code="recipients-count",
+            place="recipients",
+            remedy="give the others keys",
+        )
+    for phrase in phrases:
+        passphrase.check_strength(phrase)
+    names = [key.fingerprint for key in recipients if key.algorithm != passphrase.ALGORITHM]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice or len(set(phrases)) < len(phrases):
+        raise KeyFileError(
+            f"the recipient {twice} is given twice" if twice else "a passphrase is given twice",
+            code="recipients-duplicate",
+            place="recipients",
+            remedy="list each recipient once",
+        )

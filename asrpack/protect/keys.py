@@ -92,6 +92,24 @@ def write_key_pair(text: bytes, path: Path, *, force: bool = False) -> tuple[Key
     return key, public
 
 
+def write_public(key: Key, path: Path, *, force: bool = False) -> None:
+    """Writes the public half of a private key, wherever that is, to a file (0644).
+
+    Raises:
+        KeyFileError: it has none, the file exists, or the directory cannot be written.
+    """
+    try:
+        text = public_pem(key)
+    except ValueError as error:
+        raise KeyFileError(
+            str(error),
+            code="key-wrong-kind",
+            place=str(path),
+            remedy="give a signing key, or a recipient's that is no passphrase",
+        ) from None
+    _write(path, text, 0o644, force)
+
+
 def _pkcs8(
     key: ec.EllipticCurvePrivateKey | mldsa.MLDSA65PrivateKey | x25519.X25519PrivateKey,
 ) -> bytes:
@@ -134,5 +152,6 @@ def _exists(path: Path) -> KeyFileError:
         "the file exists",
         code="key-exists",
         place=str(path),
-        remedy="choose another name, or --force to replace it: what it opened is then lost",
+        remedy="choose another name, or --force to replace it: what a private key opened is then "
+        "lost",
     )

@@ -259,7 +259,7 @@ class Evaluate(Section):
 
 
 class Secret(Section):
-    """Where a private key comes from: exactly one of a file, a variable or a command."""
+    """Where a private key comes from: exactly one of a file, a variable, a command or a URI."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
     file: RecipePath | None = Field(default=None, description="A file that holds the key.")
@@ -269,13 +269,18 @@ class Secret(Section):
     command: str | None = Field(
         default=None, min_length=1, description="A command that prints the key (run without shell)."
     )
+    uri: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]+:")] | None = Field(
+        default=None,
+        description="A key that a provider has, e.g. `pkcs11:token=vendor;object=signing?"
+        "pin-source=env:HSM_PIN` in a token.",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Secret:
         if len(self.model_fields_set) != 1:
             raise PydanticCustomError(
                 "secret_sources",
-                "must have exactly one of `file`, `env`, `command`",
+                "must have exactly one of `file`, `env`, `command`, `uri`",
                 {"remedy": "say where the key is, once, e.g. `{file: keys/vendor.pem}`"},
             )
         return self
@@ -286,8 +291,10 @@ class Secret(Section):
             return SecretSource("file", str(self.file))
         if self.env is not None:
             return SecretSource("env", self.env)
-        assert self.command is not None  # _exactly_one
-        return SecretSource("command", self.command)
+        if self.command is not None:
+            return SecretSource("command", self.command)
+        assert self.uri is not None  # _exactly_one
+        return SecretSource("uri", self.uri)
 
 
 class Watermark(Section):

@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument(
                 "--identity",
                 metavar="PRIVATE_KEY",
-                help="yours: a path, env:NAME or cmd:COMMAND; default: $ASRPACK_IDENTITY",
+                help="yours: a path, env:NAME, cmd:COMMAND, passphrase: before one of these, or a "
+                "URI like pkcs11:…; default: $ASRPACK_IDENTITY",
             )
             verb.add_argument(
                 "--license",

@@ -84,6 +84,6 @@ def identity_source(given: str | None) -> SecretSource:
             "the bundle is encrypted and no private key was given",
             code="identity-missing",
             remedy=f"give yours with --identity or {IDENTITY_VARIABLE}: "
-            "a path, env:NAME or cmd:COMMAND",
+            "a path, env:NAME, cmd:COMMAND, passphrase:… or pkcs11:…",
         )
     return SecretSource.parse(text)

@@ -126,7 +126,6 @@ class Render(Stage):
             {
                 **params.model_dump(exclude={"recipe"}),
                 "bundle_id": metadata.bundle_id,
-                "recipients": [kid[:16] for kid in metadata.recipients],
                 "family": description.family,
                 "sample_rate": description.sample_rate,
                 "vocabulary": len(description.tokens),

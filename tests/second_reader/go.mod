@@ -1,0 +1,3 @@
+module secondreader
+
+go 1.26

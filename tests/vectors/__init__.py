@@ -1,0 +1,1 @@
+"""Test vectors of the bundle's format, and what makes them: ``python -m tests.vectors``."""
