@@ -120,8 +120,6 @@ def unwrap(wrapped: bytes, passphrase: bytes, salt: bytes, cost: Cost, info: byt
 
 
 def _derive(passphrase: bytes, salt: bytes, cost: Cost) -> bytes:
-    if cost.fault:
-        raise ValueError(cost.fault)
     kdf = Argon2id(
         salt=salt,
         length=KEY_SIZE,

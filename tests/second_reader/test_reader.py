@@ -19,8 +19,8 @@ from tests.hostile.bundles import PLAINTEXTS, SealedBundle, edit_statement, vend
 from tests.second_reader.compiled import read
 from tests.vectors.load import Vectors, unpack
 
-# Compiling takes most of a minute: once, in one process.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("second_reader")]
+# Compiling takes most of a minute: once, in the process that also tests built bundles.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
 
 def run(

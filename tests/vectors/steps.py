@@ -78,24 +78,39 @@ def key_schedule(kem: str, shared_secret: bytes, info: bytes) -> tuple[bytes, by
     )
 
 
-def payload_keys(data_key: bytes, salt: bytes, context: bytes) -> tuple[bytes, bytes, bytes]:
-    """Key, base nonce and commitment of a Cobblestone-256 payload."""
+def payload_keys(
+    data_key: bytes, salt: bytes, context: bytes, hash_name: str = "sha512"
+) -> tuple[bytes, bytes, bytes]:
+    """Key, base nonce and commitment of a payload; of Cobblestone-256 with SHA-512."""
     info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + salt + context
-    out = expand(data_key, info, 76, "sha512")
+    out = expand(data_key, info, 76, hash_name)
     return out[:32], out[32:44], out[44:]
 
 
-def decrypt_payload(payload: bytes, data_key: bytes, context: bytes) -> bytes:
-    """The plaintext of a Cobblestone-256 payload; ValueError or InvalidTag for any other."""
-    key, base_nonce, commitment = payload_keys(data_key, payload[:24], context)
-    if payload[24:56] != commitment:
+def chunk_nonce(base_nonce: bytes, number: int) -> bytes:
+    """The nonce of one chunk."""
+    return (int.from_bytes(base_nonce, "big") ^ number).to_bytes(12, "big")
+
+
+def split_chunks(payload: bytes) -> list[bytes]:
+    """The encrypted chunks of a payload, the last perhaps of any length."""
+    body = payload[56:]
+    return [body[start : start + 16400] for start in range(0, len(body) or 1, 16400)]
+
+
+def decrypt_payload(
+    payload: bytes, data_key: bytes, context: bytes, hash_name: str = "sha512"
+) -> bytes:
+    """The plaintext of a payload; ValueError or InvalidTag where it is not one."""
+    key, base_nonce, commitment = payload_keys(data_key, payload[:24], context, hash_name)
+    if len(data_key) != 32 or payload[24:56] != commitment:
         raise ValueError("the commitment differs")
-    plain, chunks = b"", payload[56:]
-    for number, start in enumerate(range(0, len(chunks) or 1, 16400)):
-        nonce = (int.from_bytes(base_nonce, "big") ^ number).to_bytes(12, "big")
-        chunk = chunks[start : start + 16400]
-        plain += AESGCM(key).decrypt(nonce, chunk, None)
-    if len(chunk) == 16400:
+    chunks = split_chunks(payload)
+    plain = b"".join(
+        AESGCM(key).decrypt(chunk_nonce(base_nonce, number), chunk, None)
+        for number, chunk in enumerate(chunks)
+    )
+    if len(chunks[-1]) == 16400:
         raise ValueError("cut short")
     return plain
 
