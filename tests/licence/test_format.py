@@ -25,7 +25,7 @@ from asrpack.protect.keys import generate
 from asrpack.protect.licence import issue, open_for_licensing, renew
 from tests.hostile.bundles import PLAINTEXTS, SealedBundle, make_bundle
 from tests.hostile.test_fuzz import edits
-from tests.licence.vendor import NOW, Vendor, read
+from tests.licence.vendor import NOW, Vendor, public_half, read
 
 quick = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -59,8 +59,8 @@ def test_for_an_x25519_key(vendor: Vendor) -> None:
     text = generate("recipient", "x25519")
     identity = recipient_private(text, "key")
     terms = Terms("acme", NOW, NOW + DAY)
-    public = Key("recipient", "x25519", False, identity.public_bytes, identity.handle.public_key())
-    data = issue(terms, vendor.lock().bundle, vendor.secret, public, vendor.signer)
+    bundle, public = vendor.lock().bundle, public_half(identity)
+    data = issue(terms, bundle, vendor.secret, public, vendor.signer)
     assert vendor.lock(identity).open(data, "licence.json")[1] == vendor.secret
 
 

@@ -12,7 +12,7 @@ from asrpack.errors import KeyFileError, ToolchainError, UsageError
 from asrpack.runtime.host_factors import describe_host, host_factors
 
 FILES = {
-    "etc/machine-id": "3D1219C7C4C5404AAA1F6D2A48ADFDA4\n",
+    "etc/machine-id": "0123456789ABCDEF0123456789ABCDEF\n",
     "sys/class/dmi/id/product_uuid": "4C4C4544-0042-3510-8051-B4C04F4A4E32\n",
     "sys/class/dmi/id/board_serial": "/7J5BN32/CN129\n",
     "sys/class/net/eth0/device/vendor": "0x1af4\n",
@@ -34,7 +34,7 @@ def machine(root: Path, **changes: str) -> Path:
 
 def test_factors(tmp_path: Path) -> None:
     assert host_factors(machine(tmp_path)) == {
-        "machine-id": ("3d1219c7c4c5404aaa1f6d2a48adfda4",),
+        "machine-id": ("0123456789abcdef0123456789abcdef",),
         "product-uuid": ("4c4c4544-0042-3510-8051-b4c04f4a4e32",),
         "board-serial": ("/7j5bn32/cn129",),
         "mac": ("52:54:00:12:34:56",),
@@ -90,9 +90,9 @@ def test_how_many_are_needed(tmp_path: Path) -> None:
 def test_published_hmac() -> None:
     """HMAC-SHA256 of ``machine-id NUL value``, computed with ``openssl dgst -sha256 -mac HMAC``."""
     salt = bytes.fromhex("000102030405060708090a0b0c0d0e0f")
-    here = HostBinding.of({"machine-id": "3d1219c7c4c5404aaa1f6d2a48adfda4"}, salt, 1)
+    here = HostBinding.of({"machine-id": "0123456789abcdef0123456789abcdef"}, salt, 1)
     assert here.factors == (
-        ("machine-id", "ef3ee10c931d822aa41dd429f3127c287412e1c7e9ab485a55bd618baea307ae"),
+        ("machine-id", "eb590199eb1c3ca86dc1356b94e8f2af531669713a16de4f1d6248802a371e74"),
     )
 
 

@@ -14,7 +14,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from asrpack.bundle.envelope import suite
-from asrpack.bundle.keys import Key, recipient_private, recipient_public, signing_private
+from asrpack.bundle.keys import (
+    Key,
+    public_pem,
+    read_key,
+    recipient_private,
+    recipient_public,
+    signing_private,
+)
 from asrpack.bundle.licence import LICENCE_TYPE, LockedBundle, read_licence
 from asrpack.bundle.licence_body import DAY, Licence, Terms
 from asrpack.bundle.opening import Sealed, lock_of, read_sealed
@@ -148,3 +155,8 @@ class FakeHost:
         lease = self.lease(given, vendor, **more)
         assert lease.unlock(vendor.lock()) == vendor.secret
         return lease
+
+
+def public_half(key: Key) -> Key:
+    """Of a recipient's private key."""
+    return read_key(public_pem(key), "the public half")
