@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +21,7 @@ from asrpack.bundle.keys import (
     public_pem,
     read_key,
 )
+from asrpack.bundle.staged import staged
 from asrpack.errors import KeyFileError
 
 Kem = Literal["x-wing", "x25519"]
@@ -123,19 +122,10 @@ def _pkcs8(
 def _write(path: Path, data: bytes, mode: int, force: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                os.fchmod(stream.fileno(), mode)
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+        with staged(path, data, mode) as part:
             if not force:
                 path.touch(mode=mode, exist_ok=False)  # takes the name, or fails
-            Path(temporary).replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(temporary).unlink()
+            part.replace(path)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:

@@ -7,11 +7,9 @@ very same statement, so that nothing that is there changes.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 
 from asrpack.bundle.keys import Key
 from asrpack.bundle.opening import check_bundle
+from asrpack.bundle.staged import staged
 from asrpack.bundle.verify import (
     CURVES,
     MEDIA_TYPE,
@@ -108,15 +107,8 @@ def _add_signature(bundle: Path, payload: bytes, key: Key) -> Path:
     try:
         target.parent.mkdir(exist_ok=True)
         target.parent.chmod(0o755)
-        handle, part = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                os.fchmod(stream.fileno(), 0o644)
-                stream.write(data)
-            Path(part).replace(target)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(part).unlink()
+        with staged(target, data, 0o644) as part:
+            part.replace(target)
     except OSError as error:
         raise InputError(
             f"cannot write the signature: {error.strerror}",

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from asrpack.bundle.envelope import UUID
+from asrpack.bundle.staged import staged
 from asrpack.bundle.verify import (
     MAX_TRUST,
     TIME_FORMAT,
@@ -100,20 +99,11 @@ def write_document(path: Path, document: Document, *, new: bool = False) -> Poli
         raise _refused(f"that makes no trust policy: it has or is {fault}", path) from None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                os.fchmod(stream.fileno(), 0o644)
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+        with staged(path, data, 0o644) as part:
             if new:
-                Path(path).hardlink_to(part)  # takes the name, or fails
+                path.hardlink_to(part)  # takes the name, or fails
             else:
-                Path(part).replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(part).unlink()
+                part.replace(path)
     except OSError as error:
         raise InputError(
             f"cannot write the trust policy: {error.strerror}",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hmac
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from asrpack.bundle.staged import staged
 from asrpack.bundle.verify import FormatError, canonical_json, check_shape, strict_json
 from asrpack.errors import KeyFileError
 
@@ -112,15 +112,8 @@ class LicenceState:
         body = {"format": STATE_FORMAT, **self._owner, **asdict(seen)}
         data = canonical_json({"body": body, "hmac": self._hmac(body)})
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as stream:
-            try:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-                Path(stream.name).replace(self._path)
-            except BaseException:
-                Path(stream.name).unlink(missing_ok=True)
-                raise
+        with staged(self._path, data, 0o600) as part:
+            part.replace(self._path)
 
     def _forgetful(self, error: OSError) -> None:
         self._warn(
