@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from asrpack import __version__
+from asrpack.cli.apps import new_app
 from asrpack.errors import AsrpackError, ToolchainError
 
 # verb: (module, function, one line of help)
@@ -57,7 +58,7 @@ class _LazyGroup(TyperGroup):
         if isinstance(target, typer.Typer):
             command = typer.main.get_command(target)
         else:
-            single = _new_app()
+            single = new_app()
             single.command(cmd_name, help=target.__doc__ or short)(target)
             command = typer.main.get_command(single)
         command.name = cmd_name
@@ -71,23 +72,13 @@ def _wants_overview() -> bool:
     return not _argv or _argv[0] in ("--help", "-h")
 
 
-def _new_app(**options: Any) -> typer.Typer:
-    return typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        **options,
-    )
-
-
 def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"asrpack {__version__}")
         raise typer.Exit
 
 
-app = _new_app(cls=_LazyGroup, no_args_is_help=True)
+app = new_app(cls=_LazyGroup, no_args_is_help=True)
 
 
 @app.callback()

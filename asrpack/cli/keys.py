@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from asrpack.cli.apps import new_group
+
 
 class _Kind(StrEnum):
     signing = "signing"
@@ -26,14 +28,7 @@ class _Curve(StrEnum):
     p384 = "p384"
 
 
-keys = typer.Typer(
-    help="Make and show keys.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+keys = new_group("Make and show keys.")
 
 
 @keys.command()

@@ -8,22 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asrpack.cli.options import Identity, Json, License
+from asrpack.cli.apps import new_group
+from asrpack.cli.options import Bundle, Identity, Json, License, SigningKey
 
 if TYPE_CHECKING:
     from asrpack.bundle.keys import Key
     from asrpack.bundle.licence_body import Licence, LicensedBundle
 
-license = typer.Typer(
-    help="Issue, renew, show and check licences; describe a host.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+license = new_group("Issue, renew, show and check licences; describe a host.")
 
-Bundle = Annotated[Path, typer.Argument(help="The bundle's directory.", show_default=False)]
 Recipient = Annotated[
     Path,
     typer.Option(metavar="PUBLIC_KEY", help="The customer's public key.", show_default=False),
@@ -33,14 +26,6 @@ Escrow = Annotated[
     typer.Option(
         metavar="PRIVATE_KEY",
         help="Yours, a recipient of the bundle: a path, env:NAME or cmd:COMMAND.",
-        show_default=False,
-    ),
-]
-Sign = Annotated[
-    str,
-    typer.Option(
-        metavar="PRIVATE_KEY",
-        help="Your signing key: a path, env:NAME or cmd:COMMAND.",
         show_default=False,
     ),
 ]
@@ -79,7 +64,7 @@ def issue(
     customer: Annotated[str, typer.Option(help="The customer's id.", show_default=False)],
     recipient: Recipient,
     escrow: Escrow,
-    sign: Sign,
+    sign: SigningKey,
     output: Output,
     days: Days = None,
     expires: Expires = None,
@@ -113,6 +98,7 @@ def issue(
     from asrpack.bundle.licence_body import Terms
     from asrpack.bundle.metadata import build_time
     from asrpack.bundle.secrets import SecretSource
+    from asrpack.cli.given_keys import read_signer
     from asrpack.protect import licence as licences
 
     issued = build_time()
@@ -122,7 +108,7 @@ def issue(
         for path in host or ()
     )
     terms = Terms(customer, begin, end, grace, streams, hosts)
-    signer, public = _signer(sign), _recipient(recipient)
+    signer, public = read_signer(sign), _recipient(recipient)
     subject, secret = _open(bundle, escrow, signer)
     data = licences.issue(terms, subject, secret, public, signer, issued=issued)
     _write(output, data, bundle, force, as_json)
@@ -136,7 +122,7 @@ def renew(
     ],
     recipient: Recipient,
     escrow: Escrow,
-    sign: Sign,
+    sign: SigningKey,
     output: Output,
     days: Days = None,
     expires: Expires = None,
@@ -156,6 +142,7 @@ def renew(
     """
     from asrpack.bundle.licence import read_licence
     from asrpack.bundle.metadata import build_time
+    from asrpack.cli.given_keys import read_signer
     from asrpack.errors import UsageError
     from asrpack.protect import licence as licences
     from asrpack.runtime.keyring import read_trust
@@ -169,7 +156,7 @@ def renew(
             code="license-end",
             remedy="give --days or --expires",
         )
-    signer, public = _signer(sign), _recipient(recipient)
+    signer, public = read_signer(sign), _recipient(recipient)
     subject, secret = _open(bundle, escrow, signer)
     data = licences.renew(
         old,
@@ -301,14 +288,6 @@ def _time(text: str, option: str, after: int) -> int:
         ) from None
 
 
-def _signer(text: str) -> Key:
-    from asrpack.bundle.keys import signing_private
-    from asrpack.bundle.secrets import SecretSource
-
-    source = SecretSource.parse(text)
-    return signing_private(source.read(), str(source))
-
-
 def _recipient(path: Path) -> Key:
     from asrpack.bundle.keys import recipient_public
     from asrpack.bundle.secrets import SecretSource
@@ -318,13 +297,11 @@ def _recipient(path: Path) -> Key:
 
 def _open(bundle: Path, escrow: str, signer: Key) -> tuple[LicensedBundle, bytes]:
     """The bundle and its data keys; says so where customers will need to pin the signer."""
-    from asrpack.bundle.keys import public_pem, recipient_private
-    from asrpack.bundle.secrets import SecretSource
+    from asrpack.bundle.keys import public_pem
+    from asrpack.cli.given_keys import read_escrow
     from asrpack.protect.licence import open_for_licensing
 
-    source = SecretSource.parse(escrow)
-    key = recipient_private(source.read(), str(source))
-    subject, secret, bundle_signer = open_for_licensing(bundle, key)
+    subject, secret, bundle_signer = open_for_licensing(bundle, read_escrow(escrow))
     if public_pem(signer) != bundle_signer:
         typer.echo(
             f"asrpack: warning: another key than the bundle's signs this licence "

@@ -21,6 +21,16 @@ Force = Annotated[
     list[str] | None, typer.Option("--force", help="Run this stage even if cached, repeatable.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Bundle = Annotated[Path, typer.Argument(help="The bundle's directory.", show_default=False)]
+SigningKey = Annotated[
+    str,
+    typer.Option(
+        "--sign",
+        metavar="PRIVATE_KEY",
+        help="The vendor's signing key: a path, env:NAME, cmd:COMMAND or a URI like pkcs11:….",
+        show_default=False,
+    ),
+]
 Identity = Annotated[
     str | None,
     typer.Option(

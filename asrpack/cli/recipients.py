@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asrpack.cli.options import Identity
+from asrpack.cli.apps import new_group
+from asrpack.cli.options import Bundle, Identity, Json, SigningKey
 
 if TYPE_CHECKING:
     from asrpack.bundle.keys import Key
     from asrpack.protect.recipients import Change
 
-Bundle = Annotated[Path, typer.Argument(help="The bundle's directory.", show_default=False)]
 Recipients = Annotated[
     list[str],
     typer.Option(
@@ -23,25 +22,10 @@ Recipients = Annotated[
         show_default=False,
     ),
 ]
-SigningKey = Annotated[
-    str,
-    typer.Option(
-        "--sign",
-        metavar="PRIVATE_KEY",
-        help="The vendor's signing key: a path, env:NAME, cmd:COMMAND or a URI like pkcs11:….",
-        show_default=False,
-    ),
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be, change nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-recipients = typer.Typer(
-    help="Show and change who can open a finished bundle; its encrypted files stay as they are.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+recipients = new_group(
+    "Show and change who can open a finished bundle; its encrypted files stay as they are."
 )
 
 
@@ -77,6 +61,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Let more recipients open a bundle: wrap its keys for them, and sign it again."""
+    from asrpack.cli.given_keys import read_identity, read_signer
     from asrpack.protect.recipients import add as change
 
     who = read_recipients(recipient)
@@ -100,6 +85,7 @@ def remove(
     The files keep their keys: who could open the bundle before, and kept a copy of it or the
     keys, still can. Only a new build has new keys.
     """
+    from asrpack.cli.given_keys import read_signer
     from asrpack.protect.recipients import remove as change
 
     result = change(bundle, kid, signer=read_signer(sign), dry_run=dry_run)
@@ -123,24 +109,6 @@ def read_recipients(texts: list[str]) -> list[Key]:
         )
         for source in sources
     ]
-
-
-def read_identity(text: str | None) -> Key:
-    """The key that opens the bundle."""
-    from asrpack.bundle.keys import recipient_private
-    from asrpack.runtime.keyring import identity_source
-
-    source = identity_source(text)
-    return recipient_private(source.read(), str(source))
-
-
-def read_signer(text: str) -> Key:
-    """The key that signs the bundle."""
-    from asrpack.bundle.keys import signing_private
-    from asrpack.bundle.secrets import SecretSource
-
-    source = SecretSource.parse(text)
-    return signing_private(source.read(), str(source))
 
 
 def report(change: Change, dry_run: bool, as_json: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity
-from asrpack.cli.recipients import Bundle, DryRun, Json, Recipients, SigningKey
+from asrpack.cli.options import Bundle, Identity, Json, SigningKey
+from asrpack.cli.recipients import DryRun, Recipients
 
 
 def resign(
@@ -32,7 +32,8 @@ def resign(
     The files' keys are wrapped anew, since they are bound to the signer: every recipient's public
     key is needed. The encrypted files stay as they are.
     """
-    from asrpack.cli.recipients import read_identity, read_recipients, read_signer, report
+    from asrpack.cli.given_keys import read_identity, read_signer
+    from asrpack.cli.recipients import read_recipients, report
     from asrpack.protect.recipients import resign as change
     from asrpack.runtime.keyring import read_trust
 

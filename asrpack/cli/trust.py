@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asrpack.cli.apps import new_group
 from asrpack.cli.options import Json
 
 if TYPE_CHECKING:
@@ -26,14 +27,9 @@ PublicKey = Annotated[
     Path, typer.Argument(metavar="PUBLIC_KEY", help="A public key's file.", show_default=False)
 ]
 
-trust = typer.Typer(
-    help="Say whose bundles this host runs: its trust policy. Every verb but show changes the file "
-    "in one step, and prints what it says then.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+trust = new_group(
+    "Say whose bundles this host runs: its trust policy. Every verb but show changes the file "
+    "in one step, and prints what it says then."
 )
 
 
