@@ -30,7 +30,7 @@ def read_customers(path: Path) -> list[str]:
             names = lines
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"the list of customers cannot be read: {error}",
+            f"the list of customers cannot be read: {getattr(error, 'strerror', None) or error}",
             code="customers-unreadable",
             place=str(path),
             remedy="give a text file with one id a line, or CSV with a column `customer`",
