@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import asrpack
-from asrpack.bundle.envelope import Envelope
+from asrpack.bundle.envelope import ENVELOPE_FILE, Envelope
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
 from asrpack.bundle.model import NGRAM_FILE, ModelDescription
 from asrpack.bundle.provider import measured_in_words
@@ -77,7 +77,7 @@ class Render(Stage):
     """
 
     name: ClassVar[str] = "render"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     outputs: ClassVar[tuple[str, ...]] = ("tree",)
     tools: ClassVar[tuple[str, ...]] = (
         "onnxruntime",
@@ -118,8 +118,8 @@ class Render(Stage):
             packages=packages,
         )
         _write_json(tree / "sbom.cdx.json", bill)
-        subjects = file_digests(inputs["model"], "model")
-        _write_json(tree / "provenance.intoto.json", provenance(origin, subjects, _kept(inputs)))
+        statement = provenance(origin, _subjects(inputs["model"]), _kept(inputs))
+        _write_json(tree / "provenance.intoto.json", statement)
         _render_templates(
             inputs["templates"],
             tree,
@@ -169,6 +169,12 @@ def _origin(
         sources=sources,
         files=files,
     )
+
+
+def _subjects(model: Path) -> dict[str, str]:
+    """SHA-256 of the encrypted files. The envelope is none: other recipients may be added to it."""
+    digests = file_digests(model, "model")
+    return {path: digest for path, digest in digests.items() if path != ENVELOPE_FILE}
 
 
 def _kept(inputs: Mapping[str, Path]) -> dict[str, str]:

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.report.licenses import license_choice, package_license
@@ -18,6 +16,7 @@ from asrpack.report.origin import Origin
 from asrpack.report.packages import runtime_packages
 from tests.report.example import EVALUATION
 from tests.report.origin_example import ORIGIN, with_content
+from tests.report.schemas import bill_faults
 from tests.runtime import tiny
 
 DESCRIPTION: ModelDescription = replace(tiny.describe(), network={"encoder_type": "conformer"})
@@ -33,20 +32,16 @@ def bill(origin: Origin = ORIGIN, evaluation: dict[str, Any] = EVALUATION) -> di
     )
 
 
-def faults(value: dict[str, Any]) -> Any:
-    return JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(value))
-
-
 def component(value: dict[str, Any], reference: str) -> dict[str, Any]:
     (found,) = [item for item in value["components"] if item["bom-ref"] == reference]
     return found
 
 
 def test_it_is_valid() -> None:
-    assert faults(bill()) is None
+    assert bill_faults(bill()) is None
     spoilt = bill()
     spoilt["metadata"]["component"]["modelCard"]["task"] = "speech"
-    assert faults(spoilt) is not None
+    assert bill_faults(spoilt) is not None
 
 
 def test_a_recipe_that_says_little_is_enough() -> None:
@@ -56,7 +51,7 @@ def test_a_recipe_that_says_little_is_enough() -> None:
     sources = {name: digest for name, digest in ORIGIN.sources.items() if name != "calibration"}
     plain = replace(plain, recipe={**plain.recipe, "content": content}, sources=sources)
     found = bill(plain)
-    assert faults(found) is None
+    assert bill_faults(found) is None
     assert "considerations" not in found["metadata"]["component"]["modelCard"]
     assert "licenses" not in component(found, "model:source")
     assert component(found, "data:test")["name"] == "t.jsonl"

@@ -7,41 +7,14 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
-from in_toto_attestation.v1 import statement_pb2
-from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
-from in_toto_attestation.v1.statement import Statement
 from packageurl import PackageURL
 
 from asrpack.report.provenance import BUILD_TYPE, provenance
 from tests.report.origin_example import ORIGIN
+from tests.report.schemas import check_statement
 
-SUBJECTS = {"model/encoder.onnx.enc": "b" * 64, "model/envelope.json": "c" * 64}
+SUBJECTS = {"model/encoder.onnx.enc": "b" * 64, "model/model.json.enc": "c" * 64}
 KEPT = {"gate.json": "e" * 64, "evaluation.json": "d" * 64}
-
-
-def check(statement: dict[str, Any]) -> None:
-    """Holds a statement against the messages that in-toto and SLSA publish; nothing unknown."""
-    parsed = json_format.Parse(json.dumps(statement), statement_pb2.Statement())
-    Statement.copy_from_pb(parsed).validate()
-    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
-    predicate = statement["predicate"]
-    message = json_format.Parse(json.dumps(predicate), provenance_pb2.Provenance())
-    assert message.build_definition.build_type and message.run_details.builder.id
-    # Required by SLSA: complete parameters of who asked for the build.
-    assert message.build_definition.external_parameters.fields
-    described = [
-        *message.build_definition.resolved_dependencies,
-        *message.run_details.byproducts,
-    ]
-    for item in described:
-        ResourceDescriptor.copy_from_pb(item).validate()
-        assert item.digest or item.uri
-        for kind, digest in item.digest.items():
-            assert kind in ("sha256", "asrpackListing")
-            assert bytes.fromhex(digest).hex() == digest and len(digest) == 64
-    # As written, and not by a name that protobuf takes as well.
-    assert json_format.MessageToDict(message) == predicate
 
 
 def dependencies(statement: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +25,7 @@ def dependencies(statement: dict[str, Any]) -> dict[str, Any]:
 
 def test_it_is_valid_and_the_same_each_time() -> None:
     statement = provenance(ORIGIN, SUBJECTS, KEPT)
-    check(statement)
+    check_statement(statement)
     assert statement == provenance(ORIGIN, dict(reversed(SUBJECTS.items())), KEPT)
     definition = statement["predicate"]["buildDefinition"]
     assert definition["buildType"] == BUILD_TYPE
@@ -70,14 +43,14 @@ def test_the_check_finds_what_is_missing(part: str) -> None:
     statement = provenance(ORIGIN, SUBJECTS, KEPT)
     del statement[part]
     with pytest.raises((ValueError, KeyError)):
-        check(statement)
+        check_statement(statement)
 
 
 def test_the_check_finds_what_is_unknown() -> None:
     statement = provenance(ORIGIN, SUBJECTS, KEPT)
     statement["predicate"]["buildDefinition"]["surprise"] = 1
     with pytest.raises(json_format.ParseError, match="surprise"):
-        check(statement)
+        check_statement(statement)
 
 
 def test_sources_have_digests_and_what_the_recipe_says_of_them() -> None:

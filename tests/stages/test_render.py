@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ from asrpack.runtime.engines import graph_files
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.render import PACKAGE, Render, shipped_code
 from asrpack.stages.stage import Context
+from tests.report.schemas import bill_faults, check_statement
 from tests.runtime import tiny
 
 MODEL = Path(__file__).parents[1] / "runtime/data/characters.klm"
@@ -191,6 +193,19 @@ def test_what_reads_it_is_required_only_where_it_is(plain: Path, with_model: Pat
     assert required(with_model) - required(plain) == {"flashlight-text"}
     documents = [(tree / "sbom.cdx.json").read_text() for tree in (plain, with_model)]
     assert ["flashlight-text" in text for text in documents] == [False, True]
+
+
+def test_the_documents_are_valid_and_of_the_encrypted_files(plain: Path, with_model: Path) -> None:
+    for tree in (plain, with_model):
+        statement = json.loads((tree / "provenance.intoto.json").read_bytes())
+        check_statement(statement)
+        assert bill_faults(json.loads((tree / "sbom.cdx.json").read_bytes())) is None
+        digests = {item["name"]: item["digest"] for item in statement["subject"]}
+        # Not the envelope, which `asrpack recipients` changes.
+        assert digests == {
+            f"model/{path.name}": {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            for path in (tree.parent / "model").glob("*.enc")
+        }
 
 
 def test_a_bundle_requires_its_own_engine_only(plain: Path, for_paddle: Path) -> None:
