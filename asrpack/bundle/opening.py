@@ -100,20 +100,13 @@ def read_sealed(bundle: Path, trust: Sequence[bytes] = ()) -> Sealed:
         InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`.
     """
     if not trust and bundle.is_dir():
-        named = armour("PUBLIC KEY", envelopes.read_signer(bundle))
-        signing_public(named, envelopes.ENVELOPE_FILE)
-        trust = [named]
+        trust = [_named_signer(bundle)]
     verified = check_bundle(bundle, trust)
     metadata = BundleMetadata.from_json(_read(verified, METADATA_FILE), METADATA_FILE)
     data = _read(verified, envelopes.ENVELOPE_FILE)
     header = envelopes.Envelope.from_json(data).header
     if header.signer != verified.signer.der:
-        raise IntegrityError(
-            "the envelope names another signer than the one who signed the bundle",
-            code="envelope-signer",
-            place=envelopes.ENVELOPE_FILE,
-            remedy="get the bundle again from its vendor",
-        )
+        raise _wrong_signer("the envelope names another signer than the one who signed the bundle")
     if header.bundle_id != metadata.bundle_id:
         raise IntegrityError(
             f"the envelope is of bundle {header.bundle_id}, the metadata of {metadata.bundle_id}",
@@ -122,6 +115,25 @@ def read_sealed(bundle: Path, trust: Sequence[bytes] = ()) -> Sealed:
             remedy="get the bundle again from its vendor",
         )
     return Sealed(verified, metadata, data, header, tuple(trust))
+
+
+def _named_signer(bundle: Path) -> bytes:
+    """The public key of whom the envelope names, in PEM; nothing is verified yet."""
+    named = armour("PUBLIC KEY", envelopes.read_signer(bundle))
+    try:
+        signing_public(named, envelopes.ENVELOPE_FILE)
+    except KeyFileError:
+        raise _wrong_signer("the signer that the envelope names is no key") from None
+    return named
+
+
+def _wrong_signer(message: str) -> IntegrityError:
+    return IntegrityError(
+        message,
+        code="envelope-signer",
+        place=envelopes.ENVELOPE_FILE,
+        remedy="get the bundle again from its vendor",
+    )
 
 
 def open_sealed(

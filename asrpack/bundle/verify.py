@@ -37,6 +37,7 @@ import re
 import stat
 import time
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -110,6 +111,8 @@ MAX_SIGNATURES = 16  # beside model.sig
 MAX_TRUST = 1 << 20  # bytes of a policy: about 15,000 revoked keys
 MAX_SIGNERS = 64
 MAX_DEPTH = 32  # of directories and of JSON
+MAX_VALUES = 200_000  # of JSON, escapes counted, too: 20,000 files take 80,000
+MAX_MESSAGE = 500  # characters: a message quotes what may be a megabyte
 MAX_NAME = 1024  # bytes of a path in UTF-8
 MAX_INTEGER = 2**53 - 1  # larger ones are not exact in every JSON reader
 READ_SIZE = 1 << 20
@@ -118,6 +121,9 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIR_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _FURTHER = re.compile(SIGNATURES + r"/([0-9a-f]{64})\.sig")
 _HEX = re.compile("[0-9a-f]{64}")
+# A string without an end goes to the text's: no bracket is looked at twice.
+_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
 _WINDOWS_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)[1-9]) *(\..*)?", re.IGNORECASE)
 _GET_AGAIN = "do not use this copy; get the bundle again from its vendor"
 _REMEDIES = {
@@ -168,7 +174,7 @@ class FormatError(ValueError):
     """Data that breaks its format. ``code`` is a stable identifier."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…")
         self.code = code
 
 
@@ -343,12 +349,15 @@ def strict_json(data: bytes, limit: int = MAX_JSON) -> Any:
     """Parses JSON with one possible reading.
 
     Raises:
-        FormatError: over ``limit`` bytes; a byte order mark; not UTF-8; not JSON or something after
-            it; a key given twice; NaN, a fraction or an integer over 2**53 - 1; nesting over
-            32; an unpaired surrogate.
+        FormatError: over ``limit`` bytes, or 200,000 values and escapes; a byte order mark; not
+            UTF-8; not JSON or something after it; a key given twice; NaN, a fraction or an
+            integer over 2**53 - 1; nesting over 32; an unpaired surrogate.
     """
     if len(data) > limit:
         raise FormatError("json-size", f"is over {limit} bytes")
+    # Before it is parsed: in memory a value or an escape of two bytes takes fifty.
+    if sum(data.count(mark) for mark in (b",", b"[", b"{", b"\\")) > MAX_VALUES:
+        raise FormatError("json-values", f"has over {MAX_VALUES} values and escapes")
     if data.startswith(b"\xef\xbb\xbf"):
         raise FormatError("json-bom", "starts with a byte order mark")
     try:
@@ -356,8 +365,8 @@ def strict_json(data: bytes, limit: int = MAX_JSON) -> Any:
     except UnicodeDecodeError:
         raise FormatError("json-encoding", "is not UTF-8") from None
     depth = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+    for token in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(text[token.start()], 0)
         if depth > MAX_DEPTH:
             raise FormatError("json-depth", f"is nested over {MAX_DEPTH} deep")
     try:
@@ -368,7 +377,8 @@ def strict_json(data: bytes, limit: int = MAX_JSON) -> Any:
             parse_float=_no_number,
             parse_constant=_no_number,
         )
-        json.dumps(value, ensure_ascii=False).encode()
+        if _SURROGATE.search(data):  # alone or one of a pair
+            json.dumps(value, ensure_ascii=False).encode()
     except FormatError:
         raise
     except UnicodeEncodeError:
@@ -383,8 +393,7 @@ def strict_json(data: bytes, limit: int = MAX_JSON) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise FormatError("json-duplicate-key", f"has the key {twice!r} twice")
     return value
 
@@ -451,6 +460,8 @@ def name_fault(name: str) -> str | None:
         return "is not valid Unicode"
     if length > MAX_NAME or any(len(part.encode()) > 255 for part in name.split("/")):
         return "is too long"
+    if name.count("/") > MAX_DEPTH:
+        return f"is nested over {MAX_DEPTH} deep"
     if unicodedata.normalize("NFC", name) != name:
         return "is not in Unicode normalisation form C"
     if not name.isprintable():
@@ -971,19 +982,20 @@ def _check_files(root: int, found: set[str], digests: Mapping[str, str]) -> list
     return findings
 
 
-def _read_metadata(root: Path, digests: Mapping[str, str]) -> dict[str, Any] | str:
-    """The metadata, or why a valid signature of the same vendor is over something else."""
+def _read_metadata(root: Path, digests: Mapping[str, str]) -> dict[str, Any]:
+    """The metadata. Raises FormatError where the vendor signed something else than a bundle."""
     try:
         data = read_beneath(root, METADATA_FILE, MAX_JSON)
-        if hashlib.sha256(data).hexdigest() == digests.get(METADATA_FILE):
-            metadata = strict_json(data)
-            if type(metadata) is dict and metadata.get("format") == BUNDLE_FORMAT:
-                return metadata
-    except OSError:
-        pass
-    except FormatError as fault:
-        return str(fault)
-    return f"does not say that this is a bundle of format {BUNDLE_FORMAT}"
+    except OSError as error:
+        raise FormatError("not-a-bundle", f"cannot be read: {error.strerror}") from None
+    signed = digests.get(METADATA_FILE)
+    if signed and hashlib.sha256(data).hexdigest() != signed:
+        raise FormatError("changed-file", "changed while it was verified")
+    metadata = strict_json(data) if signed else None
+    if type(metadata) is not dict or metadata.get("format") != BUNDLE_FORMAT:
+        message = f"does not say that this is a bundle of format {BUNDLE_FORMAT}"
+        raise FormatError("not-a-bundle", message)
+    return metadata
 
 
 def directory_fault(bundle: Path) -> tuple[str, str, str] | None:
@@ -1056,12 +1068,13 @@ def verify_bundle(root: str | os.PathLike[str], trust: Sequence[bytes]) -> Verif
                 for item in _check_files(top, found, signed.digests):
                     if item.code != "missing-file" or item.path not in known:
                         add(item)
-                metadata = _read_metadata(root, signed.digests)
-                if isinstance(metadata, dict):
+                try:
+                    metadata = _read_metadata(root, signed.digests)
                     if policy.closed:
                         add(*_check_terms(metadata, signed.entries, policy))
-                elif METADATA_FILE not in {item.path for item in findings}:
-                    report("not-a-bundle", METADATA_FILE, metadata)
+                except FormatError as fault:
+                    if METADATA_FILE not in {item.path for item in findings}:
+                        report(fault.code, METADATA_FILE, str(fault))
     except OSError as error:
         report("unreadable", None, f"cannot be read: {error.strerror}")
     if findings or not signed.entries or signed.digests is None:
@@ -1104,14 +1117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             with path.open("rb") as stream:
                 trust.append(stream.read(MAX_TRUST + 1))
             read_policy(trust[-1])
-        except (OSError, FormatError) as error:
-            cause = error.strerror if isinstance(error, OSError) else error
-            print(f"verify.py: {show(str(path))}: {cause}", file=sys.stderr)
-            return 7
+        except OSError as error:
+            return _cannot(7, path, "trust-unreadable", str(error.strerror))
+        except FormatError as error:
+            return _cannot(7, path, error.code, str(error))
     if fault := directory_fault(args.bundle):
-        print(f"verify.py: {show(str(args.bundle))}: {fault[1]}", file=sys.stderr)
-        print(f"  remedy: {fault[2]}", file=sys.stderr)
-        return 3
+        return _cannot(3, args.bundle, *fault)
     verified: Verified | None = None
     findings: Sequence[Finding] = ()
     try:
@@ -1131,6 +1142,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines = signed_by(verified.signatures) if verified else ()
         print("\n  ".join(["verified", *lines] if verified else ["REFUSED"]))
     return 0 if verified else 6
+
+
+def _cannot(exit_code: int, path: Path, code: str, message: str, remedy: str = "") -> int:
+    print(f"verify.py: {show(str(path))}: {show(message)} [{code}]", file=sys.stderr)
+    if remedy:
+        print(f"  remedy: {remedy}", file=sys.stderr)
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -29,21 +29,21 @@ def verify(
     """Check a bundle against what this host trusts.
 
     Every file must be there, unchanged, with nothing added, and the signature must be by a
-    trusted key; what a trust policy asks besides must be met. No decryption key is needed. Says
-    which file is extra, missing or changed, and who signed. With --selftest, whether this host
-    can run it, too.
+    trusted key; what a trust policy asks besides must be met; metadata and envelope must be well
+    formed and agree. No decryption key is needed. Says which file is extra, missing or changed,
+    and who signed. With --selftest, whether this host can run it, too.
     """
     from dataclasses import asdict
     from json import dumps
 
-    from asrpack.bundle.opening import check_bundle
+    from asrpack.bundle.opening import read_sealed
     from asrpack.bundle.verify import signed_by
     from asrpack.errors import ErrorGroup, IntegrityError
     from asrpack.runtime.keyring import needed_trust, read_trust
 
     files = needed_trust(trust or ())
     try:
-        verified = check_bundle(bundle, read_trust(files))
+        verified = read_sealed(bundle, read_trust(files)).verified
     except (IntegrityError, ErrorGroup) as refused:
         errors = refused.errors if isinstance(refused, ErrorGroup) else [refused]
         if as_json:

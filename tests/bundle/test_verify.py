@@ -243,7 +243,17 @@ FORBIDDEN = [
     "a ",
     " a",
 ]
-FORBIDDEN += ["a\n", "a\x7f", "a\u200b", "a\ue000", "e\u0301", "a" * 1025, "nul .x", "\u1680"]
+FORBIDDEN += [
+    "a/" * 33 + "a",
+    "a\n",
+    "a\x7f",
+    "a\u200b",
+    "a\ue000",
+    "e\u0301",
+    "a" * 1025,
+    "nul .x",
+    "\u1680",
+]
 
 
 @pytest.mark.parametrize("name", ALLOWED)
@@ -272,6 +282,10 @@ def test_names_refused(name: str) -> None:
         (b"", "json-syntax"),
         (b'{"a":' * 33 + b"1" + b"}" * 33, "json-depth"),
         (b'"' + b"a" * (5 << 20) + b'"', "json-size"),
+        (b"[" + b"[]," * 200_000 + b"[]]", "json-values"),
+        (b'"' + b"\\n" * 200_001 + b'"', "json-values"),
+        (b'"' + b'\\"' * 100_000, "json-syntax"),
+        (b"[" * 16 + b'"' + b"\\u005b" * 1000 + b'",' + b"[" * 17, "json-depth"),
     ],
 )
 def test_json_refused(text: bytes, code: str) -> None:
@@ -283,6 +297,21 @@ def test_json_refused(text: bytes, code: str) -> None:
 def test_brackets_in_strings_are_no_nesting() -> None:
     text = '"\\"' + "[" * 100 + '\\\\"'
     assert strict_json(text.encode()) == '"' + "[" * 100 + "\\"
+
+
+@pytest.mark.timeout(60)
+def test_a_key_given_twice_among_many_is_found_at_once() -> None:
+    """In time linear in their number: comparing pairs takes minutes."""
+    fields = ",".join(f'"{number}":1' for number in range(100_000))
+    with pytest.raises(FormatError, match="'99999' twice"):
+        strict_json(f'{{{fields},"99999":1}}'.encode())
+
+
+def test_a_message_does_not_repeat_a_megabyte() -> None:
+    name = "a" * (1 << 20)
+    with pytest.raises(FormatError) as error:
+        strict_json(f'{{"{name}":1,"{name}":1}}'.encode())
+    assert len(str(error.value)) < 1000
 
 
 def test_canonical_json() -> None:
