@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Json
+from asrpack.cli.options import Json, License
 
 
 def diff(
@@ -22,6 +22,7 @@ def diff(
             show_default=False,
         ),
     ] = None,
+    licence: License = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 8 where anything differs.")
     ] = False,
@@ -33,14 +34,12 @@ def diff(
     """
     import json
 
-    from asrpack.bundle.keys import recipient_private
-    from asrpack.bundle.secrets import SecretSource
     from asrpack.cli.differences import DIFFERS, comparison_lines
+    from asrpack.cli.given_keys import read_identity
     from asrpack.pipeline.compare import compare
 
-    sources = [SecretSource.parse(text) for text in identity or ()]
-    keys = [recipient_private(source.read(), str(source)) for source in sources]
-    found = compare(a, b, keys)
+    keys = [read_identity(text) for text in identity or ()]
+    found = compare(a, b, keys, licence)
     if as_json:
         typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, allow_nan=False))
     else:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -133,7 +134,7 @@ def _onnx_tensors(files: Mapping[str, Buffer], name: str) -> dict[str, Stored]:
                 dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
                 read = _reader(files, place)
                 found[tensor.name] = Stored(str(dtype), tuple(tensor.dims), read)
-    except (ValueError, IndexError, KeyError, onnx.protobuf.message.DecodeError) as error:
+    except (ValueError, IndexError, KeyError, DecodeError) as error:
         raise _unreadable(name, str(error)) from error
     return found
 

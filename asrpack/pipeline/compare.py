@@ -66,11 +66,14 @@ class Comparison:
         }
 
 
-def compare(first: Path, second: Path, identities: Sequence[Key] = ()) -> Comparison:
+def compare(
+    first: Path, second: Path, identities: Sequence[Key] = (), licence: Path | None = None
+) -> Comparison:
     """Compares two bundles, or two artifacts; of an artifact and a bundle, the bundles.
 
     Args:
         identities: private keys of recipients, tried in turn, to compare the tensors that ship.
+        licence: of an identity that the envelope does not name.
 
     Raises:
         AsrpackError: as :func:`asrpack.pipeline.side.read_side` and ``opened_graphs``.
@@ -79,7 +82,7 @@ def compare(first: Path, second: Path, identities: Sequence[Key] = ()) -> Compar
     if a.kind != b.kind:
         a, b = _its_bundle(a), _its_bundle(b)
     sections = {name: changes(getattr(a, name), getattr(b, name)) for name in SECTIONS}
-    tensors, note = _tensors(a, b, identities)
+    tensors, note = _tensors(a, b, identities, licence)
     return Comparison(a, b, sections, tensors, note)
 
 
@@ -103,13 +106,16 @@ def _its_bundle(side: Side) -> Side:
     return replace(read_side(side.bundle), folder=side.folder)
 
 
-def _tensors(a: Side, b: Side, identities: Sequence[Key]) -> tuple[TensorDifferences | None, str]:
+def _tensors(
+    a: Side, b: Side, identities: Sequence[Key], licence: Path | None
+) -> tuple[TensorDifferences | None, str]:
     if not identities and "bundle" in (a.kind, b.kind):
         return None, "tensors are encrypted: give a recipient's key with --identity"
     from asrpack.graph.differences import tensor_differences
     from asrpack.graph.stored import graph_format, stored_tensors
 
-    with opened_graphs(a, identities) as one, opened_graphs(b, identities) as other:
+    opened = [opened_graphs(side, identities, licence) for side in (a, b)]
+    with opened[0] as one, opened[1] as other:
         kinds = graph_format(one), graph_format(other)
         if None in kinds:
             return None, "an artifact keeps no graphs: give a recipient's key with --identity"

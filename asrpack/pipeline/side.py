@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asrpack.bundle.contents import read_contents
+from asrpack.bundle.envelope import ENVELOPE_FILE
 from asrpack.bundle.verify import (
     MAX_JSON,
     METADATA_FILE,
@@ -17,7 +18,7 @@ from asrpack.bundle.verify import (
     open_directory,
     read_beneath,
 )
-from asrpack.errors import AsrpackError, InputError, KeyFileError
+from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
 from asrpack.pipeline.digest import digest_file
 from asrpack.report.results import LOCK, REJECTED, read_results
 
@@ -84,19 +85,26 @@ def read_side(folder: Path) -> Side:
 
 
 @contextlib.contextmanager
-def opened_graphs(side: Side, identities: Sequence[Key]) -> Iterator[Mapping[str, Buffer]]:
+def opened_graphs(
+    side: Side, identities: Sequence[Key], licence: Path | None = None
+) -> Iterator[Mapping[str, Buffer]]:
     """The graphs' files by name: those that ship where an identity opens them, else an artifact's.
 
     Empty where there are none that can be opened.
 
+    Args:
+        identities: tried in turn.
+        licence: as for :class:`asrpack.runtime.licence.Lease`, where the envelope has no keys for
+            an identity. What this host remembers of licences stays as it is.
+
     Raises:
-        KeyFileError: no identity opens the bundle.
+        KeyFileError, ErrorGroup: no identity opens the bundle.
         IntegrityError, ErrorGroup: the bundle is damaged.
     """
     from asrpack.graph.stored import mapped
 
     if side.bundle is not None and identities:
-        yield _unsealed(side.bundle, identities)
+        yield _unsealed(side.bundle, identities, licence)
         return
     for name in ("onnx", "paddle"):
         if side.kind == "artifact" and (side.folder / name).is_dir():
@@ -122,17 +130,23 @@ def flat(value: Any, prefix: str = "") -> Table:
     return found
 
 
-def _unsealed(bundle: Path, identities: Sequence[Key]) -> Mapping[str, Buffer]:
+def _unsealed(
+    bundle: Path, identities: Sequence[Key], licence: Path | None
+) -> Mapping[str, Buffer]:
     from asrpack.bundle.opening import open_sealed
+    from asrpack.runtime.licence import Lease
+    from asrpack.runtime.load import warn_on_stderr
 
     refused: AsrpackError | None = None
     for identity in identities:
+        lease = Lease(licence, bundle, warn_on_stderr, remember=False)
         try:
-            return dict(open_sealed(bundle, identity).files)
-        except KeyFileError as error:
+            return dict(open_sealed(bundle, identity, unlock=lease.unlock).files)
+        except (KeyFileError, ErrorGroup) as error:
             refused = error
     assert refused is not None
-    refused.place = str(bundle)
+    if refused.place == ENVELOPE_FILE:
+        refused.place = str(bundle / ENVELOPE_FILE)
     raise refused
 
 

@@ -9,142 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from asrpack.bundle.keys import public_pem, recipient_private, signing_private
-from asrpack.bundle.model import NGRAM_FILE, DecodeDefaults, ModelDescription, NgramWeights
-from asrpack.protect.keys import generate
+from asrpack.bundle.model import NGRAM_FILE, DecodeDefaults, NgramWeights
 from asrpack.report.packages import RUNTIME, runtime_packages
-from asrpack.report.templates import templates_folder
-from asrpack.runtime.engines import graph_files
-from asrpack.stages.encrypt import Encrypt
-from asrpack.stages.render import PACKAGE, Render, shipped_code
-from asrpack.stages.stage import Context
+from asrpack.stages.render import PACKAGE, shipped_code
 from tests.report.schemas import bill_faults, check_statement
 from tests.runtime import tiny
+from tests.stages.rendered import render_tree
 
 MODEL = Path(__file__).parents[1] / "runtime/data/characters.klm"
-RATES = {"rate": 0.1, "substitutions": 1, "deletions": 0, "insertions": 0}
-EVALUATION = {
-    "set": {"utterances": 2, "audio_seconds": 4.0},
-    "size": {"bytes": {"baseline": 10, "candidate": 5}},
-    "timing": {
-        "baseline_rtf": 0.1,
-        "candidate_rtf": 0.1,
-        "audio_seconds": 4.0,
-        "method": "attention_rescoring",
-        "host": {"machine": "x86_64", "cores": 2},
-    },
-    "methods": {
-        "attention_rescoring": {
-            unit: {
-                "baseline": RATES,
-                "candidate": RATES,
-                "increase": 0.0,
-                "increase_interval_95": [-0.01, 0.02],
-            }
-            for unit in ("cer", "wer")
-        }
-    },
-    "utterances": [{"utt": "1", "reference": "what was said in the test set"}],
-}
-
-RECIPE = {
-    "file": "recipe.yaml",
-    "sha256": "c" * 64,
-    "content": {
-        "model": {"source": "paddlespeech", "path": "tiny", "license": "Apache-2.0"},
-        "data": {
-            "test": {"manifest": "test.jsonl", "license": "CC-BY-4.0"},
-            "calibration": {"manifest": "calibration.jsonl", "name": "said elsewhere"},
-        },
-        "builds": {"cpu": {"target": "onnxruntime", "precision": "fp32"}},
-    },
-}
-RECORDS = {
-    "stages": [
-        {
-            "name": "import",
-            "key": "a" * 64,
-            "revision": 1,
-            "params": {"streaming": False},
-            "inputs": {"model": "b" * 64},
-            "tools": {"numpy": "2.0.0"},
-            "outputs": {"model.json": "d" * 64},
-        },
-        {
-            "name": "watermark",
-            "key": "e" * 64,
-            "revision": 1,
-            "params": {"customer": "the customer", "strength": 0.05},
-            "inputs": {},
-            "tools": {"onnxruntime": "1.31.1 (onnxruntime-gpu)"},
-            "outputs": {"onnx": "f" * 64},
-        },
-    ],
-    "sources": dict.fromkeys(
-        ("source", "manifest", "calibration", "language_model", "templates", "code"), "b" * 64
-    ),
-}
-
-
-def rendered(
-    folder: Path,
-    description: ModelDescription,
-    language_model: Path | None,
-    target: str = "onnxruntime",
-) -> Path:
-    """The tree around a tiny model."""
-    (folder / "graphs").mkdir(parents=True)
-    for name, graph in tiny.graphs().items():
-        for file in graph_files(target, [name.removesuffix(".onnx")]):
-            (folder / "graphs" / file).write_bytes(graph)
-    (folder / "model.json").write_text(description.to_json(), encoding="utf-8")
-    (folder / "evaluation.json").write_text(json.dumps(EVALUATION), encoding="utf-8")
-    (folder / "gate.json").write_text('{"ok": true}', encoding="utf-8")
-    (folder / "test.jsonl").write_text("{}\n", encoding="utf-8")
-    (folder / "records.json").write_text(json.dumps(RECORDS), encoding="utf-8")
-    signer, recipient = generate("signing"), generate("recipient")
-    inputs = {
-        "graphs": folder / "graphs",
-        "description": folder / "model.json",
-        "evaluation": folder / "evaluation.json",
-        "gate": folder / "gate.json",
-        "records": folder / "records.json",
-        "source": folder / "graphs",
-        "manifest": folder / "test.jsonl",
-        "templates": templates_folder("bundle"),
-    }
-    if language_model is not None:
-        inputs["language_model"] = language_model
-    keys = {
-        "signer": public_pem(signing_private(signer, "signer")).decode(),
-        "recipients": (public_pem(recipient_private(recipient, "recipient")).decode(),),
-    }
-    stage = Encrypt()
-    stage.run(stage.Params.model_validate(keys), inputs, folder, Context())
-    names = {"name": "tiny", "version": "1.0", "build": "cpu"}
-    render = Render()
-    params = render.Params.model_validate(
-        {**names, "target": target, "precision": "fp32", "recipe": RECIPE}
-    )
-    render.run(params, {**inputs, "model": folder / "model"}, folder, Context())
-    return folder / "tree"
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return rendered(tmp_path_factory.mktemp("plain"), tiny.describe(), None)
+    return render_tree(tmp_path_factory.mktemp("plain"), tiny.describe(), None)
 
 
 @pytest.fixture(scope="module")
 def with_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = tiny.describe(decode=DecodeDefaults(ngram=NgramWeights()))
-    return rendered(tmp_path_factory.mktemp("ngram"), about, MODEL)
+    return render_tree(tmp_path_factory.mktemp("ngram"), about, MODEL)
 
 
 @pytest.fixture(scope="module")
 def for_paddle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paddle")
-    return rendered(folder, tiny.describe(), None, "paddle_inference")
+    return render_tree(folder, tiny.describe(), None, "paddle_inference")
 
 
 def required(tree: Path) -> set[str]:
