@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,15 @@ def test_the_documents_are_valid_and_of_the_encrypted_files(plain: Path, with_mo
             f"model/{path.name}": {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
             for path in (tree.parent / "model").glob("*.enc")
         }
+
+
+def test_what_the_documentation_says_to_check_them_with_runs(plain: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "provenance.md"
+    (program,) = re.findall(r"<<'END'\n(.*?)END\n", page.read_text(encoding="utf-8"), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, cwd=plain, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["CycloneDX 1.6: valid", "SLSA Provenance v1: valid"]
 
 
 def test_a_bundle_requires_its_own_engine_only(plain: Path, for_paddle: Path) -> None:
