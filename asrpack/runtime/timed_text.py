@@ -1,0 +1,151 @@
+"""What was said and when: segments of words, made from a hypothesis and the times of its units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from asrpack.bundle.model import ModelDescription
+from asrpack.runtime.decoding import UnitTime
+from asrpack.runtime.search import Hypothesis
+from asrpack.runtime.text import BYTE, META_SPACE, SPACE, detokenize, join_texts
+
+# Scripts that write no blanks, and whose characters are counted as words: Han, kana and the marks
+# among them.
+_CHARACTER = (
+    "[\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_ENDS_UNSPACED = re.compile(f"{_CHARACTER}$")
+_STARTS_UNSPACED = re.compile(f"^{META_SPACE}?{_CHARACTER}")
+_WORD = re.compile(rf"{_CHARACTER}|(?:(?!{_CHARACTER})\S)+")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word, or one character of a script without blanks.
+
+    Attributes:
+        start, end: seconds.
+        confidence: in [0, 1], the least of its units'; 0 where no times are known.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class TimedSegment:
+    """A stretch of speech.
+
+    Attributes:
+        text: holds the words in their order.
+        start, end: seconds.
+        words: in order of time; empty where their times are not known.
+        tokens: ids of the units.
+        score: log-probability as the decoding method defines it.
+    """
+
+    text: str
+    start: float
+    end: float
+    words: tuple[Word, ...] = ()
+    tokens: tuple[int, ...] = ()
+    score: float = 0.0
+
+    def timed_words(self) -> tuple[Word, ...]:
+        """The words; where their times are not known, each gets its share of the segment."""
+        return self.words or tuple(_spread(self.text, self.start, self.end))
+
+
+@dataclass(frozen=True)
+class TimedText:
+    """A whole recording.
+
+    Attributes:
+        text: of all segments.
+        duration: of the audio, in seconds.
+        segments: in order of time, those without text left out.
+    """
+
+    text: str
+    duration: float
+    segments: tuple[TimedSegment, ...]
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Of all segments."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+
+def join_segments(
+    segments: Sequence[TimedSegment], duration: float, about: ModelDescription
+) -> TimedText:
+    """One text of a recording's segments; ``duration`` in seconds."""
+    spoken = tuple(segment for segment in segments if segment.text)
+    text = join_texts([segment.text for segment in spoken], about.tokens, about.unit_type)
+    return TimedText(text, duration, spoken)
+
+
+def timed_segment(
+    hypothesis: Hypothesis,
+    times: Sequence[UnitTime],
+    about: ModelDescription,
+    *,
+    start: float,
+    end: float,
+) -> TimedSegment:
+    """A segment of what was recognised in a stretch of audio.
+
+    Args:
+        times: of the hypothesis's units, from the beginning of the stretch; empty where unknown.
+        start, end: of the stretch, in seconds.
+    """
+    words = tuple(_words(times, about, start))
+    return TimedSegment(hypothesis.text, start, end, words, hypothesis.tokens, hypothesis.score)
+
+
+def _words(times: Sequence[UnitTime], about: ModelDescription, offset: float) -> Iterator[Word]:
+    eos_id = about.eos_id % len(about.tokens)
+    group: list[UnitTime] = []
+    for item in takewhile(lambda item: item.unit != eos_id, times):
+        if group and _begins_word(
+            about.tokens[item.unit], about.tokens[group[-1].unit], about.unit_type
+        ):
+            yield from _word(group, about, offset)
+            group = []
+        group.append(item)
+    yield from _word(group, about, offset)
+
+
+def _begins_word(unit: str, before: str, unit_type: str) -> bool:
+    if unit_type == "word":
+        return True
+    if unit_type == "char" and SPACE in (unit, before):
+        return True
+    if BYTE.fullmatch(unit) and unit_type == "spm":
+        return False  # bytes of one character may be spread over units
+    return bool(
+        unit.startswith(META_SPACE) or _STARTS_UNSPACED.match(unit) or _ENDS_UNSPACED.search(before)
+    )
+
+
+def _word(group: Sequence[UnitTime], about: ModelDescription, offset: float) -> Iterator[Word]:
+    units = [item.unit for item in group]
+    text = detokenize(units, about.tokens, about.eos_id, about.unit_type).strip()
+    if text:
+        confidence = min(item.confidence for item in group)
+        yield Word(text, offset + group[0].start, offset + group[-1].end, confidence)
+
+
+def _spread(text: str, start: float, end: float) -> Iterator[Word]:
+    """Words of equal time for equal length."""
+    words = _WORD.findall(text)
+    total, done = sum(map(len, words)), 0
+    for word in words:
+        begin, done = done, done + len(word)
+        share = (end - start) / total
+        yield Word(word, start + share * begin, start + share * done, 0.0)
