@@ -138,10 +138,14 @@ def _fitted(
     there = there[grid]
     row_signs, column_signs = _signs(here * there)
     signs = np.outer(row_signs, column_signs)
-    values = suspect[grid] * signs
+    size = float(np.abs(suspect).max()) / (float(np.abs(original).max()) or 1.0)
+    values = (suspect[grid] / np.float64(size) * signs).astype(np.float32)
     row_factors, column_factors = _factors(original, values)
     values /= np.outer(row_factors, column_factors)
-    together = (row_factors.min() * column_factors.min(), row_factors.max() * column_factors.max())
+    together = (
+        row_factors.min() * column_factors.min() * size,
+        row_factors.max() * column_factors.max() * size,
+    )
     return Aligned(
         values,
         correlation(here, there * signs),

@@ -37,7 +37,7 @@ def read_npy(path: Path) -> Iterator[StoredMatrix]:
 
 
 def read_npz(path: Path) -> Iterator[StoredMatrix]:
-    """The matrices of an archive.
+    """The matrices of an archive, each to be read before the next is taken.
 
     Raises:
         ValueError, OSError, zipfile.BadZipFile: damaged, or arrays of objects.
@@ -47,12 +47,11 @@ def read_npz(path: Path) -> Iterator[StoredMatrix]:
             if item.filename.endswith(".npy"):
                 name = item.filename.removesuffix(".npy")
                 with archive.open(item) as stream:
-                    opened = partial(_open_member, path, item)
-                    yield from _matrix(name, stream, item.file_size, opened)
+                    yield from _matrix(name, stream, item.file_size, partial(archive.open, item))
 
 
 def read_safetensors(path: Path) -> Iterator[StoredMatrix]:
-    """The matrices of a file.
+    """The matrices of a file, each to be read before the next is taken.
 
     Raises:
         ValueError, OSError: damaged.
@@ -63,19 +62,13 @@ def read_safetensors(path: Path) -> Iterator[StoredMatrix]:
                 piece = file.get_slice(name)
                 shape = matrix_shape(tuple(piece.get_shape()))
                 if shape is not None and piece.get_dtype() in {*_FLOATS, _BRAIN_FLOAT, "I8", "U8"}:
-                    yield StoredMatrix(name, shape, partial(_tensor, path, name, shape))
+                    yield StoredMatrix(name, shape, partial(_tensor, file, name, shape))
     except SafetensorError as error:
         raise ValueError(str(error)) from None
 
 
-def _tensor(path: Path, name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
-    with safe_open(path, framework="np") as file:
-        return np.asarray(file.get_tensor(name)).astype(np.float32).reshape(shape)
-
-
-def _open_member(path: Path, item: zipfile.ZipInfo) -> IO[bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return archive.open(item)
+def _tensor(file: Any, name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(file.get_tensor(name)).astype(np.float32).reshape(shape)
 
 
 def _matrix(name: str, stream: IO[bytes], size: int, opened: Any) -> Iterator[StoredMatrix]:

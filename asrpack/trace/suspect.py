@@ -84,21 +84,23 @@ def read_suspect(
             remedy="give a bundle, an ONNX file, Paddle's parameters, a raw dump or their folder",
         )
     commitment = None
+    readers: dict[str, Reader] = {}
+    kind = ""
     if (path / ENVELOPE_FILE).is_file():
         kind = "bundle"
         readers, commitment = _bundle(path, identity)
     elif path.is_dir():
+        _check_size(path, limit)
         readers = {
             item.name: partial(_READERS[item.suffix][1], item, limit)
             for item in sorted(path.iterdir())
             if item.suffix in _READERS and item.is_file()
         }
         kind = f"folder of {len(readers)} model files"
-    else:
-        readers = {}
-        kind = _READERS.get(path.suffix, ("",))[0]
-        if kind:
-            readers = {path.name: partial(_READERS[path.suffix][1], path, limit)}
+    elif path.is_file() and path.suffix in _READERS:
+        _check_size(path, limit)
+        kind, read = _READERS[path.suffix]
+        readers = {path.name: partial(read, path, limit)}
     if not readers:
         raise InputError(
             "nothing in it can be read",
@@ -116,7 +118,8 @@ def read_suspect(
                 if item.shape in wanted:
                     budget.take(item.shape)
                     name = f"{Path(file).stem}/{item.name}"
-                    matrices[_new(name, matrices)] = item.read()
+                    with np.errstate(all="ignore"):  # beyond fp32 is infinite
+                        matrices[_new(name, matrices)] = item.read()
     return Suspect(
         str(path),
         kind,
@@ -126,6 +129,19 @@ def read_suspect(
         sum(int(np.sum(~np.isfinite(item))) for item in matrices.values()),
         commitment,
     )
+
+
+def _check_size(path: Path, limit: int) -> None:
+    """All of it is hashed, what is passed over too."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    size = sum(item.stat().st_size for item in files if item.is_file())
+    if size > _COPIES * limit:
+        raise InputError(
+            f"it has {size >> 20} MiB, many times what this original's copies have",
+            code="suspect-too-large",
+            place=str(path),
+            remedy="give the file or the folder that holds the model, and nothing else",
+        )
 
 
 class _Budget:
@@ -179,7 +195,8 @@ def _onnx_bytes(data: bytes, path: Path) -> Iterator[StoredMatrix]:
 
 def _onnx(path: Path, limit: int) -> Iterator[StoredMatrix]:
     model = parse_onnx(_bounded(path, limit).read_bytes(), path)
-    external_files(path, model)
+    for file in external_files(path, model):
+        _bounded(file, limit)
     return stored_matrices(model, path.parent)
 
 
