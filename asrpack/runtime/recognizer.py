@@ -133,13 +133,40 @@ class Recognizer:
         if len(feats) <= self.description.right_context:
             nothing = np.zeros((0, len(self.description.tokens)), np.float32)
             return Encoded(nothing, nothing)
-        feed: dict[str, NDArray[Any]] = {
-            "feats": feats[None],
-            "feat_lens": np.array([len(feats)], np.int64),
-        }
+        return self._encoded(self._encoder.run(self._encoder_outputs, self._whole([feats])))
+
+    def encode_batch(self, feats: Sequence[NDArray[np.float32]]) -> list[Encoded]:
+        """Runs the encoder once over several whole recordings, padded to the longest.
+
+        Whether each result is what the recording alone would give depends on the graph
+        (:func:`asrpack.runtime.service.joining.joins`).
+
+        Args:
+            feats: each as for :meth:`encode`; of several, longer than the right context. The caller
+                has a place for each recognition (:meth:`take_place`).
+
+        Raises:
+            ToolchainError: the network's output is not a number.
+        """
+        if len(feats) == 1:
+            return [self._encode(feats[0])]
+        names = (*self._encoder_outputs, "out_lens")
+        *outputs, lens = self._encoder.run(names, self._whole(feats))
+        return [
+            self._encoded([output[row : row + 1, :frames] for output in outputs])
+            for row, frames in enumerate(lens.tolist())
+        ]
+
+    def _whole(self, feats: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+        """What the encoder is fed for whole recordings."""
+        lens = np.array([len(item) for item in feats], np.int64)
+        padded = np.zeros((len(feats), lens.max(), *feats[0].shape[1:]), np.float32)
+        for row, item in zip(padded, feats, strict=True):
+            row[: len(item)] = item
+        feed: dict[str, NDArray[Any]] = {"feats": padded, "feat_lens": lens}
         if (streaming := self.description.streaming) is not None:
-            feed |= EncoderState.start(streaming).feed(streaming)
-        return self._encoded(self._encoder.run(self._encoder_outputs, feed))
+            feed |= EncoderState.start(streaming, len(feats)).feed(streaming)
+        return feed
 
     def encode_chunk(
         self, feats: NDArray[np.float32], state: EncoderState

@@ -1,0 +1,231 @@
+"""The engine: worker threads that recognise what files, HTTP and WebSocket bring."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrpack.errors import AsrpackError
+from asrpack.runtime.decoding import ContextGraph, UnitTime
+from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.search import Encoded, Hypothesis
+from asrpack.runtime.service.batching import BatchPolicy
+from asrpack.runtime.service.joining import joins
+from asrpack.runtime.service.work_queue import Call, Utterance, WorkQueue
+from asrpack.runtime.threads import default_threads
+
+T = TypeVar("T")
+Floats = NDArray[np.float32]
+_MOST = 16
+# Of audio that waits, for each worker.
+_ROOM_SECONDS = 240.0
+# A graph run on one utterance after the other needs one thread a worker; more would take turns.
+THREADS_PER_GRAPH = 1
+
+
+class BusyError(AsrpackError):
+    """Too much is being done already.
+
+    Attributes:
+        retry_after: seconds after which there may be room.
+    """
+
+    def __init__(self, message: str, *, code: str, retry_after: int) -> None:
+        super().__init__(message, code=code, remedy=f"try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What became of an utterance.
+
+    Attributes:
+        hypothesis: the best.
+        units: when each of its units was spoken, from the utterance's beginning.
+    """
+
+    hypothesis: Hypothesis
+    units: Sequence[UnitTime]
+
+
+class Engine:
+    """Runs one model for many. Methods may be called from several threads at once.
+
+    A batch's result is that of each utterance alone: graphs that would mix them are run on one at
+    a time (see :mod:`asrpack.runtime.service.joining`), and the workers are what runs at once.
+
+    Args:
+        recognizer: loaded with :data:`THREADS_PER_GRAPH`.
+        jobs: how many requests and streams may be under way, the waiting ones among them.
+        workers: threads; 0 for the machine's physical cores.
+        latency: the target, in seconds from an utterance's arrival to its result.
+        on_batch: told size, seconds of audio and seconds of processing of each batch.
+
+    Attributes:
+        joined: whether utterances are joined to batches.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        *,
+        jobs: int = 64,
+        workers: int = 0,
+        latency: float = 1.0,
+        on_batch: Callable[[int, float, float], None] | None = None,
+    ) -> None:
+        self.recognizer = recognizer
+        self.joined = joins(recognizer)
+        self.workers = workers or default_threads()
+        self._jobs = jobs
+        self._running = 0
+        self._closed = False
+        self._job_seconds = 1.0
+        self._lock = threading.Lock()
+        self._on_batch = on_batch
+        self._queue = WorkQueue(
+            BatchPolicy(_MOST if self.joined else 1, latency), _ROOM_SECONDS * self.workers
+        )
+        self._threads = [
+            threading.Thread(target=self._work, name=f"recogniser-{number}", daemon=True)
+            for number in range(self.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def running(self) -> int:
+        """Jobs under way, the waiting ones among them."""
+        return self._running
+
+    def waiting(self) -> tuple[int, float]:
+        """Utterances that no worker has begun with, and their seconds of audio."""
+        return self._queue.waiting()
+
+    @contextmanager
+    def job(self) -> Iterator[None]:
+        """One request or stream from beginning to end; it holds a place of the licence.
+
+        Raises:
+            BusyError: so many are under way already, or the engine is draining.
+            KeyFileError: the licence does not allow it.
+        """
+        self._begin()
+        began = time.monotonic()
+        try:
+            leave = self.recognizer.take_place()
+            try:
+                yield
+            finally:
+                leave()
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._job_seconds += 0.2 * (time.monotonic() - began - self._job_seconds)
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._closed:
+                raise BusyError("the service is shutting down", code="draining", retry_after=5)
+            if self._running >= self._jobs:
+                raise BusyError(
+                    f"{self._running} requests are under way, and no more are taken",
+                    code="busy",
+                    retry_after=max(1, min(60, math.ceil(self._job_seconds))),
+                )
+            self._running += 1
+
+    def submit(
+        self, samples: Floats, method: str, hotwords: ContextGraph | None = None
+    ) -> Future[Recognised]:
+        """Recognises one utterance; cancel the future when nobody waits for it any more.
+
+        Args:
+            samples: shape (n,), on the int16 scale, at the model's rate.
+            method, hotwords: as for :meth:`Recognizer.search`.
+        """
+        seconds = len(samples) / self.recognizer.description.sample_rate
+        utterance = Utterance(samples, seconds, method, hotwords)
+        self._queue.put(utterance)
+        return utterance.future
+
+    def read(self, function: Callable[[], T]) -> Future[T]:
+        """Runs what reads audio that is to be recognised, when there is room for it."""
+        return self._call(function, stream=False)
+
+    def stream(self, function: Callable[[], T]) -> Future[T]:
+        """Runs a step of a stream, before all else."""
+        return self._call(function, stream=True)
+
+    def refuse(self) -> None:
+        """From now on no job begins; those under way go on."""
+        with self._lock:
+            self._closed = True
+
+    def close(self) -> None:
+        """Finishes what was submitted, and ends the workers."""
+        self.refuse()
+        self._queue.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self, function: Callable[[], T], *, stream: bool) -> Future[T]:
+        call = Call(function)
+        self._queue.put_call(call, stream=stream)
+        return call.future
+
+    def _work(self) -> None:
+        while (work := self._queue.take()) is not None:
+            if isinstance(work, Call):
+                _settle(work.future, work.function)
+            else:
+                self._recognise(work)
+            del work  # not while waiting for the next
+
+    def _recognise(self, batch: Sequence[Utterance]) -> None:
+        began = time.perf_counter()
+        together = self._encode(batch) if len(batch) > 1 else None
+        for place, utterance in enumerate(batch):
+            encoded = None if together is None else together[place]
+            _settle(utterance.future, partial(self._search, utterance, encoded))
+        seconds = time.perf_counter() - began
+        longest = max(utterance.seconds for utterance in batch)
+        self._queue.done(len(batch), len(batch) * longest, seconds)
+        if self._on_batch is not None:
+            self._on_batch(len(batch), sum(utterance.seconds for utterance in batch), seconds)
+
+    def _encode(self, batch: Sequence[Utterance]) -> list[Encoded] | None:
+        """None where one of them is at fault: each for itself finds which."""
+        try:
+            feats = [self.recognizer.features(utterance.samples) for utterance in batch]
+            if min(map(len, feats)) <= self.recognizer.description.right_context:
+                return None
+            return self.recognizer.encode_batch(feats)
+        except Exception:
+            return None
+
+    def _search(self, utterance: Utterance, encoded: Encoded | None) -> Recognised:
+        recognizer = self.recognizer
+        if encoded is None:
+            (encoded,) = recognizer.encode_batch([recognizer.features(utterance.samples)])
+        best = recognizer.nbest(encoded, utterance.method, utterance.hotwords)[0]
+        return Recognised(best, recognizer.times(encoded, best, utterance.seconds))
+
+
+def _settle(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        result = function()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
