@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,43 +27,62 @@ MIN_RATE = 4_000
 MAX_RATE = 768_000
 # Float files carry +-1.0 by convention; headroom up to +48 dB is let through unclipped.
 MAX_FLOAT_PEAK = 256.0
-BLOCK_SAMPLES = 1 << 20
+BLOCK_SAMPLES = 1 << 18
 
 
 def read_audio(
     source: Path | bytes, sample_rate: int, *, max_seconds: float | None = None
 ) -> NDArray[np.float32]:
-    """Decodes, mixes and resamples one recording.
-
-    16-bit mono at ``sample_rate`` comes out bit-exact. Finer samples keep their fraction, float
-    samples over 1.0 are not clipped.
-
-    Args:
-        source: the file's path, or its contents.
-        sample_rate: wanted, in Hz.
-        max_seconds: refuse longer audio, before decoding it where the header tells its length.
+    """Decodes, mixes and resamples one recording; as :func:`stream_audio`, all of it.
 
     Returns:
+        Samples, shape (n,), on the int16 scale. n may be 0.
+    """
+    blocks = stream_audio(source, sample_rate, max_seconds=max_seconds)
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def stream_audio(
+    source: Path | bytes | BinaryIO,
+    sample_rate: int,
+    *,
+    max_seconds: float | None = None,
+    taker: str = "this model",
+) -> Iterator[NDArray[np.float32]]:
+    """Decodes, mixes and resamples one recording, block by block.
+
+    16-bit mono at ``sample_rate`` comes out bit-exact. Finer samples keep their fraction, float
+    samples over 1.0 are not clipped. Needs memory for a block, however long the recording is.
+
+    Args:
+        source: the file's path, its contents, or the file, open and seekable.
+        sample_rate: wanted, in Hz.
+        max_seconds: refuse longer audio, before decoding it where the header tells its length.
+        taker: who takes no more than that.
+
+    Yields:
         Samples, shape (n,), on the int16 scale. n may be 0.
 
     Raises:
         InputError: the file is missing, unreadable, empty, not audio, cut short, too long, of
             an absurd rate, or has samples that are not numbers.
     """
-    place = "audio" if isinstance(source, bytes) else str(source)
-    with io.BytesIO(source) if isinstance(source, bytes) else _open(source) as stream:
-        samples, rate = _decode(stream, max_seconds, place)
-    if rate != sample_rate:
-        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
-    if max_seconds is not None and len(samples) > max_seconds * sample_rate:
-        raise audio_too_long(len(samples) / sample_rate, max_seconds, place)
-    return samples
+    place = str(source) if isinstance(source, Path) else "audio"
+    count, allowed = 0, None if max_seconds is None else max_seconds * sample_rate
+    with _opened(source) as stream:
+        for block in _resampled(_decode(stream, max_seconds, place, taker), sample_rate):
+            count += len(block)
+            if allowed is not None and max_seconds is not None and count > allowed:
+                raise audio_too_long(count / sample_rate, max_seconds, place, taker)
+            yield block
 
 
-def audio_too_long(seconds: float, allowed: float, place: str | None = None) -> InputError:
-    """The refusal of audio that is longer than the model takes."""
+def audio_too_long(
+    seconds: float, allowed: float, place: str | None = None, taker: str = "this model"
+) -> InputError:
+    """The refusal of audio that is longer than the model, or another taker, takes."""
     return InputError(
-        f"the audio lasts {seconds:.1f} s; this model takes at most {allowed:.1f} s",
+        f"the audio lasts {seconds:.1f} s; {taker} takes at most {allowed:.1f} s",
         code="audio-too-long",
         place=place,
         remedy=f"cut the recording into pieces of at most {allowed:.0f} s, at pauses",
@@ -93,10 +114,34 @@ def _open(path: Path) -> BinaryIO:
         ) from None
 
 
+def _opened(source: Path | bytes | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """What is opened here is closed again; a file that was given is not."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return _open(source) if isinstance(source, Path) else nullcontext(source)
+
+
+def _resampled(
+    blocks: Iterator[tuple[NDArray[np.float32], int]], wanted: int
+) -> Iterator[NDArray[np.float32]]:
+    """The same, whatever the blocks, as of the whole at once."""
+    resampler = None
+    for block, rate in blocks:
+        if rate == wanted:
+            yield block
+            continue
+        if resampler is None:
+            resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+        yield resampler.resample_chunk(block)
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
 def _decode(
-    stream: BinaryIO, max_seconds: float | None, place: str
-) -> tuple[NDArray[np.float32], int]:
-    """Mono samples at the file's own rate, and that rate."""
+    stream: BinaryIO, max_seconds: float | None, place: str, taker: str
+) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Blocks of mono samples at the file's own rate, and that rate."""
+    stream.seek(0)
     if not stream.read(1):
         raise InputError(
             "the audio file is empty (0 bytes)",
@@ -108,18 +153,21 @@ def _decode(
         raise _truncated(f"its header announces {missing} bytes more than there are", place)
     stream.seek(0)
     try:
-        with soundfile.SoundFile(stream) as audio:
-            rate, announced = _checked_rate(audio.samplerate, place), audio.frames
-            known = announced < _UNKNOWN_LENGTH
-            if known and max_seconds is not None and announced > max_seconds * rate:
-                raise audio_too_long(announced / rate, max_seconds, place)
-            samples = _mix(audio, place)
-            exact = known and audio.format in _EXACT_LENGTH
+        audio = soundfile.SoundFile(stream)
     except soundfile.LibsndfileError as error:
         raise _undecodable(error, place) from None
-    if exact and len(samples) < announced:
-        raise _truncated(f"{len(samples)} of {announced} samples could be decoded", place)
-    return samples, rate
+    with audio:
+        rate, announced = _checked_rate(audio.samplerate, place), audio.frames
+        known = announced < _UNKNOWN_LENGTH
+        if known and max_seconds is not None and announced > max_seconds * rate:
+            raise audio_too_long(announced / rate, max_seconds, place, taker)
+        count = 0
+        for block in _mix(audio, place):
+            count += len(block)
+            yield block, rate
+        exact = known and audio.format in _EXACT_LENGTH
+    if exact and count < announced:
+        raise _truncated(f"{count} of {announced} samples could be decoded", place)
 
 
 def _checked_rate(rate: int, place: str) -> int:
@@ -133,9 +181,8 @@ def _checked_rate(rate: int, place: str) -> int:
     return rate
 
 
-def _mix(audio: soundfile.SoundFile, place: str) -> NDArray[np.float32]:
-    """Mean over channels, block by block: memory for the mono result and one block."""
-    blocks = [np.zeros(0, np.float32)]
+def _mix(audio: soundfile.SoundFile, place: str) -> Iterator[NDArray[np.float32]]:
+    """Mean over channels, block by block."""
     wanted = max(1, BLOCK_SAMPLES // audio.channels)
     while True:
         try:
@@ -143,7 +190,7 @@ def _mix(audio: soundfile.SoundFile, place: str) -> NDArray[np.float32]:
         except soundfile.LibsndfileError as error:
             raise _truncated(f"decoding fails ({error.error_string.rstrip('.')})", place) from None
         if not len(block):
-            return np.concatenate(blocks)
+            return
         peak = float(np.abs(block).max())
         if not np.isfinite(peak):
             raise InputError(
@@ -160,7 +207,7 @@ def _mix(audio: soundfile.SoundFile, place: str) -> NDArray[np.float32]:
                 remedy="divide the samples by their full scale (32768 for 16-bit values)",
             )
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-        blocks.append(mono * np.float32(FULL_SCALE))
+        yield mono * np.float32(FULL_SCALE)
 
 
 def _truncated(what: str, place: str) -> InputError:
