@@ -11,6 +11,7 @@ from asrpack import __version__
 from asrpack.bundle.model import ModelDescription
 from asrpack.report.licenses import license_choice, package_license
 from asrpack.report.origin import Origin, datasets, package_url, timestamp
+from asrpack.runtime.vad import SILERO_VERSION
 
 # Of the serial numbers, which are derived from the contents.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:asrpack:sbom")
@@ -183,6 +184,16 @@ def _others(origin: Origin) -> Iterator[dict[str, Any]]:
         **_library("asrpack", __version__),
         "description": "The runtime in this bundle.",
         "properties": _digests(origin, "runtime"),
+    }
+    # Of this package only a graph is in the bundle, in runtime/asrpack/runtime/vad/.
+    url = package_url("silero-vad", SILERO_VERSION)
+    yield {
+        "type": "machine-learning-model",
+        "bom-ref": url,
+        "name": "silero-vad",
+        "version": SILERO_VERSION,
+        "purl": url,
+        **_licensed("MIT"),
     }
 
 

@@ -57,14 +57,15 @@ def test_packages_with_and_without_a_language_model() -> None:
     assert "flashlight-text" in more and "flashlight-text" not in plain
 
 
-def test_the_compiled_search_ships_for_both_machines_with_its_source(plain: Path) -> None:
-    folder = plain / "runtime/asrpack/runtime/decoding"
-    for name in ("prefix_beam.c", "prefix_beam-x86_64.so", "prefix_beam-aarch64.so"):
-        original = PACKAGE / "runtime/decoding" / name
+def test_what_is_not_python_ships_with_its_source_or_licence(plain: Path) -> None:
+    search = ("prefix_beam.c", "prefix_beam-x86_64.so", "prefix_beam-aarch64.so")
+    detector = ("silero_vad.onnx", "LICENSE")
+    for name in (*(f"decoding/{name}" for name in search), *(f"vad/{name}" for name in detector)):
+        original = PACKAGE / "runtime" / name
         assert original in shipped_code()
-        assert (folder / name).read_bytes() == original.read_bytes()
+        assert (plain / "runtime/asrpack/runtime" / name).read_bytes() == original.read_bytes()
     assert {path.suffix for path in (plain / "runtime").rglob("*") if path.is_file()} == {
-        *(".py", ".c", ".so")
+        *(".py", ".c", ".so", ".onnx", "")
     }
 
 

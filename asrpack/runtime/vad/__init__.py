@@ -1,4 +1,4 @@
-"""Where somebody speaks: Silero VAD 6.2 (MIT, see LICENSE), the graph that takes many windows."""
+"""Where somebody speaks: Silero VAD (MIT, see LICENSE), its graph for many windows at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from asrpack.runtime.audio import FULL_SCALE
 from asrpack.runtime.engines import Graph, open_graph
 
 WINDOW_SECONDS = 0.032
+# Of the package silero-vad that the graph is from, there silero_vad_16k_sequence.onnx.
+SILERO_VERSION = "6.2.3"
 _RATE = 16_000
 _WINDOW, _CONTEXT, _STATE = 512, 64, (1, 1, 128)
 
