@@ -19,6 +19,8 @@ from asrpack.recipe.load import LoadedRecipe
 from asrpack.recipe.manifest import Utterance
 from asrpack.recipe.model_source import PaddleSpeechModel
 from asrpack.recipe.schema import Build, ManifestSource, Recipe
+from asrpack.report.images import IMAGE_PYTHONS
+from asrpack.report.packages import runtime_packages
 from asrpack.report.templates import templates_folder
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
@@ -27,6 +29,7 @@ from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code
 from asrpack.stages.seal import Seal
 from asrpack.stages.watermark import Watermark, WatermarkPaddle
+from asrpack.stages.wheels import Wheels
 
 
 def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
@@ -52,6 +55,8 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     candidate = Output(nodes[-1].name, nodes[-1].stage.outputs[0])
     if variant.on_gpu:
         nodes.append(provider_node(variant, CONFIGURED))
+    if recipe.bundle.wheels:
+        nodes.append(_wheels(recipe, variant))
     nodes += _measure(recipe, variant, candidate, test, quantized.calibration)
     told = {
         "file": loaded.path.name,
@@ -87,6 +92,19 @@ def _watermark(recipe: Recipe, original: Output, quantize: Node) -> Node:
     inputs = {"original": original, kind: Output("quantize", kind)}
     unkeyed = node(stage, inputs, customer=mark.customer, strength=mark.strength)
     return replace(unkeyed, secrets={"key": mark.key.source()})
+
+
+def _wheels(recipe: Recipe, variant: Build) -> Node:
+    packages = runtime_packages(
+        variant.target, ngram=recipe.decode.language_model is not None, gpu=variant.on_gpu
+    )
+    return node(
+        Wheels(),
+        {},
+        requirements=[f"{name}=={version}" for name, version in packages],
+        platforms=sorted(set(recipe.bundle.wheels)),
+        python=IMAGE_PYTHONS[variant.target],
+    )
 
 
 def _longest(variant: Build) -> float | None:
@@ -191,7 +209,9 @@ def _pack(
     if recipe.protect.watermark is not None:
         tree_inputs["mark"] = Output("watermark", "mark.json")
     names = {"name": recipe.name, "version": recipe.version, "build": build}
-    seal = node(Seal(), {"tree": Output("render", "tree"), "model": sealed})
+    wheels = {"wheels": Output("wheels", "wheels")} if recipe.bundle.wheels else {}
+    tree_inputs |= wheels
+    seal = node(Seal(), {"tree": Output("render", "tree"), "model": sealed, **wheels})
     return [
         node(
             Encrypt(),

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from asrpack.bundle.secrets import SecretSource
+from asrpack.recipe.bundle import Bundle
 from asrpack.recipe.card import Considerations, License
 from asrpack.recipe.decode import Decode, DecodeMethod
 from asrpack.recipe.gate import Gate
@@ -393,6 +394,9 @@ class Recipe(Section):
     )
     considerations: Considerations | None = Field(
         default=None, description="Whom and what the model is for: goes into the model card."
+    )
+    bundle: Bundle = Field(
+        default=Bundle(), description="What ships besides the model and its runtime."
     )
     protect: Protect = Field(description="Watermark, recipients and signature.")
 

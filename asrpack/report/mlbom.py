@@ -33,6 +33,7 @@ def ml_bom(
     precision: str,
     evaluation: Mapping[str, Any],
     packages: Sequence[tuple[str, str]],
+    wheels: Mapping[str, Mapping[str, str]] = {},
 ) -> dict[str, Any]:
     """The bill: the model with its card, what it was made of, and the runtime's packages.
 
@@ -41,9 +42,10 @@ def ml_bom(
     Args:
         evaluation: as ``evaluation.json`` has it.
         packages: (name, version) of what the runtime needs installed.
+        wheels: by name of such a package, SHA-256 by path of its files in the bundle.
     """
     model = _model(origin, description, precision, evaluation)
-    parts = [_source(origin), *_sets(origin), *_others(origin), *_libraries(packages)]
+    parts = [_source(origin), *_sets(origin), *_others(origin), *_libraries(packages, wheels)]
     bill = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -141,12 +143,7 @@ def _source(origin: Origin) -> dict[str, Any]:
         "name": said["path"],
         **_licensed(said.get("license")),
         "components": [
-            {
-                "type": "file",
-                "bom-ref": f"file:{path}",
-                "name": path.removeprefix("model/"),
-                "hashes": [_sha256(digest)],
-            }
+            _file(path, path.removeprefix("model/"), digest)
             for path, digest in sorted(origin.files.items())
             if path.startswith("model/")
         ],
@@ -177,9 +174,7 @@ def _others(origin: Origin) -> Iterator[dict[str, Any]]:
     for role in ("tokens", "language_model"):
         for path, digest in origin.files.items():
             if path.startswith(f"{role}/"):
-                name = path.partition("/")[2]
-                reference = {"type": "file", "bom-ref": f"file:{path}", "name": name}
-                yield {**reference, "hashes": [_sha256(digest)]}
+                yield _file(path, path.partition("/")[2], digest)
     yield {
         **_library("asrpack", __version__),
         "description": "The runtime in this bundle.",
@@ -197,9 +192,12 @@ def _others(origin: Origin) -> Iterator[dict[str, Any]]:
     }
 
 
-def _libraries(packages: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+def _libraries(
+    packages: Sequence[tuple[str, str]], wheels: Mapping[str, Mapping[str, str]]
+) -> Iterator[dict[str, Any]]:
     for name, version in packages:
-        yield _library(name, version)
+        files = [_file(path, path, digest) for path, digest in wheels.get(name, {}).items()]
+        yield {**_library(name, version), **({"components": files} if files else {})}
 
 
 def _tools(origin: Origin) -> Iterator[dict[str, Any]]:
@@ -227,6 +225,15 @@ def _licensed(text: str | None) -> dict[str, Any]:
 
 def _digests(origin: Origin, role: str) -> list[dict[str, str]]:
     return [_property(f"digest:{kind}", value) for kind, value in origin.digest(role).items()]
+
+
+def _file(path: str, name: str, digest: str) -> dict[str, Any]:
+    return {
+        "type": "file",
+        "bom-ref": f"file:{path}",
+        "name": name,
+        "hashes": [_sha256(digest)],
+    }
 
 
 def _sha256(digest: str) -> dict[str, str]:

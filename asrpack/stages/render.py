@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,29 +13,18 @@ from asrpack.bundle.envelope import ENVELOPE_FILE, Envelope
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
 from asrpack.bundle.model import NGRAM_FILE, ModelDescription
 from asrpack.bundle.provider import measured_in_words
+from asrpack.report.images import BASE_IMAGES, IMAGE_PYTHONS, IMPORTS
 from asrpack.report.mlbom import ml_bom
 from asrpack.report.origin import ROLES, Origin, file_digests, read_records
 from asrpack.report.packages import runtime_packages
 from asrpack.report.provenance import provenance
+from asrpack.report.wheels import wheel_digests
 from asrpack.stages import stage
 from asrpack.stages.provider import read_provider
 from asrpack.stages.stage import Context, Stage
 
 PACKAGE = Path(asrpack.__file__).parent
 MINIMUM_RUNTIME = "0.1.0"
-# For GPUs: of the CUDA and TensorRT that ONNX_RUNTIME_GPU is built with. They have no Python of
-# their own that fits, so the Dockerfile installs their system's.
-BASE_IMAGES = {
-    "onnxruntime": f"python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm",
-    "cuda": "nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04",
-    "paddle_inference": f"python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm",
-    "tensorrt": "nvcr.io/nvidia/tensorrt:25.09-py3",
-}
-# What the image tries whether it is installed.
-IMPORTS = {
-    **dict.fromkeys(("onnxruntime", "cuda", "tensorrt"), "onnxruntime"),
-    "paddle_inference": "paddle.inference",
-}
 
 
 def shipped_code() -> tuple[Path, ...]:
@@ -110,12 +98,14 @@ class Render(Stage):
             gpu=metadata.provider is not None,
         )
         origin = _origin(params, inputs, metadata.bundle_id, created)
+        wheels = wheel_digests(inputs["wheels"]) if "wheels" in inputs else {}
         bill = ml_bom(
             origin,
             description=description,
             precision=params.precision,
             evaluation=evaluation,
             packages=packages,
+            wheels=wheels,
         )
         _write_json(tree / "sbom.cdx.json", bill)
         statement = provenance(origin, _subjects(inputs["model"]), _kept(inputs))
@@ -133,6 +123,8 @@ class Render(Stage):
                 "streams": description.streaming is not None,
                 "marked": metadata.watermark is not None,
                 "packages": packages,
+                "hashes": {name: sorted(files.values()) for name, files in wheels.items()},
+                "python": IMAGE_PYTHONS[params.target],
                 "provider": metadata.provider,
                 "base": BASE_IMAGES[params.target],
                 "measured": measured_in_words(evaluation["provider"])

@@ -15,6 +15,7 @@ from asrpack.bundle.verify import METADATA_FILE
 from asrpack.errors import InputError, KeyFileError
 from asrpack.protect.sign import sign_tree
 from asrpack.protect.trust import add_signer, new_policy, policy_bytes
+from asrpack.report.wheels import FOLDER as WHEELS
 from asrpack.stages import stage
 
 
@@ -31,7 +32,7 @@ class Seal(stage.Stage):
     def run(
         self, params: stage.Params, inputs: Mapping[str, Path], out: Path, context: stage.Context
     ) -> None:
-        """Inputs: ``tree`` (everything but the model), ``model`` (of encrypt).
+        """Inputs: ``tree``, ``model`` (of encrypt), perhaps ``wheels``.
 
         Raises:
             KeyFileError: the key is not the one that the envelope names as its signer.
@@ -40,7 +41,9 @@ class Seal(stage.Stage):
         key = signing_private(context.secrets["key"], "the signing key")
         bundle = out / "bundle"
         _copy(inputs["tree"], bundle)
-        _copy(inputs["model"], bundle / "model")
+        for name in ("model", WHEELS):
+            if name in inputs:
+                _copy(inputs[name], bundle / name)
         header = Envelope.from_json((bundle / ENVELOPE_FILE).read_bytes()).header
         if header.signer != key.public_bytes:
             raise KeyFileError(

@@ -110,6 +110,7 @@ def render_tree(
     language_model: Path | None = None,
     target: str = "onnxruntime",
     *,
+    wheels: Path | None = None,
     keys: Keys | None = None,
     graphs: Mapping[str, bytes] | None = None,
     recipe: Mapping[str, Any] = RECIPE,
@@ -138,6 +139,8 @@ def render_tree(
     }
     if language_model is not None:
         inputs["language_model"] = language_model
+    if wheels is not None:
+        inputs["wheels"] = wheels
     stage = Encrypt()
     public = stage.Params.model_validate(keys.public())
     stage.run(public, inputs, folder, Context())

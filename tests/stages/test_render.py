@@ -17,6 +17,7 @@ from asrpack.stages.render import PACKAGE, shipped_code
 from tests.report.schemas import bill_faults, check_statement
 from tests.runtime import tiny
 from tests.stages.rendered import render_tree
+from tests.stages.wheel_files import make_wheel
 
 MODEL = Path(__file__).parents[1] / "runtime/data/characters.klm"
 
@@ -36,6 +37,22 @@ def with_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def for_paddle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("paddle")
     return render_tree(folder, tiny.describe(), None, "paddle_inference")
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of each requirement, one for each of two machines."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for name, version in runtime_packages("onnxruntime"):
+        for machine in ("x86_64", "aarch64"):
+            # A wheel's name has no hyphens in a distribution's.
+            make_wheel(folder, name.replace("-", "_"), version, f"py3-none-linux_{machine}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def with_wheels(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render_tree(tmp_path_factory.mktemp("full"), tiny.describe(), None, wheels=wheels)
 
 
 def required(tree: Path) -> set[str]:
@@ -125,6 +142,35 @@ def test_a_bundle_requires_its_own_engine_only(plain: Path, for_paddle: Path) ->
     }
     metadata = json.loads((for_paddle / "asrpack.json").read_bytes())
     assert metadata["target"] == "paddle_inference"
+
+
+def test_wheels_are_all_that_is_installed(plain: Path, with_wheels: Path, wheels: Path) -> None:
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels.iterdir()}
+    text = (with_wheels / "requirements.txt").read_text(encoding="utf-8")
+    assert set(re.findall(r"--hash=sha256:([0-9a-f]{64})", text)) == digests
+    entries = re.findall(r"^[\w.-]+==[\w.+-]+( \\\n    --hash=sha256:[0-9a-f]{64}){2}$", text, re.M)
+    assert len(entries) == len(runtime_packages("onnxruntime"))
+    images = [(tree / "Dockerfile").read_text() for tree in (plain, with_wheels)]
+    assert ["--no-index --find-links wheels --require-hashes" in text for text in images] == [
+        *(False, True)
+    ]
+
+
+def test_the_bill_lists_each_wheel_under_its_package(plain: Path, with_wheels: Path) -> None:
+    bills = [json.loads((tree / "sbom.cdx.json").read_bytes()) for tree in (plain, with_wheels)]
+    for bill in bills:
+        assert bill_faults(bill) is None
+    files = [
+        {
+            item["name"]: [inner["name"] for inner in item["components"]]
+            for item in bill["components"]
+            if item["type"] == "library" and "components" in item
+        }
+        for bill in bills
+    ]
+    assert not files[0]
+    assert set(files[1]) == {name for name, _ in runtime_packages("onnxruntime")}
+    assert all(len(wheels) == 2 for wheels in files[1].values())
 
 
 def test_what_was_said_in_the_test_set_does_not_ship(plain: Path) -> None:
