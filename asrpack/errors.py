@@ -88,5 +88,8 @@ class ErrorGroup(AsrpackError):  # noqa: N818 - as ExceptionGroup is named
         self.errors = errors
         self.exit_code = errors[0].exit_code  # type: ignore[misc]
 
+    def __reduce__(self) -> tuple[type[ErrorGroup], tuple[list[AsrpackError]]]:
+        return ErrorGroup, (self.errors,)  # from one process to another
+
     def __str__(self) -> str:
         return "\n".join(str(error) for error in self.errors)

@@ -154,6 +154,20 @@ def unix_seconds(text: str) -> int:
     return seconds
 
 
+def day_or_time(text: str, of_day: int) -> int:
+    """Unix seconds of a time as :func:`utc` writes it, or of a day like ``2026-01-31``.
+
+    Args:
+        of_day: seconds from a day's begin to what is meant.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        return unix_seconds(f"{text}T00:00:00Z") + of_day
+    return unix_seconds(text)
+
+
 def build_time(environment: Mapping[str, str] | None = None) -> int:
     """Unix seconds of the build: ``SOURCE_DATE_EPOCH`` where it is set, else now.
 

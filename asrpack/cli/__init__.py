@@ -31,6 +31,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
     "diff": ("diff", "diff", "Show what differs between two bundles, or two builds."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),
+    "personalize": (
+        "personalize",
+        "personalize",
+        "Make each customer's own bundle from one build.",
+    ),
     "trace": ("trace", "trace", "Find out whose copy a model was made from."),
     "commit": ("trace", "commit", "Print what to have time-stamped before shipping."),
     "recipients": ("recipients", "recipients", "Show and change who can open a finished bundle."),

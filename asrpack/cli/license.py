@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -272,13 +271,11 @@ def _dates(
 
 def _time(text: str, option: str, after: int) -> int:
     """A time, or a day; ``after``: seconds from the day's begin to what is meant."""
-    from asrpack.bundle.metadata import unix_seconds
+    from asrpack.bundle.metadata import day_or_time
     from asrpack.errors import UsageError
 
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            return unix_seconds(f"{text}T00:00:00Z") + after
-        return unix_seconds(text)
+        return day_or_time(text, after)
     except ValueError:
         raise UsageError(
             f"{text!r} is no date",

@@ -34,6 +34,14 @@ _Customers = Annotated[
         show_default=False,
     ),
 ]
+_Registry = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Who has a copy: what `asrpack personalize` kept, registry.sqlite.",
+        show_default=False,
+    ),
+]
 _SHOWN = 10
 
 
@@ -48,7 +56,8 @@ def trace(
     ],
     original: _Original,
     key: _Key,
-    customers: _Customers,
+    customers: _Customers = None,
+    registry: _Registry = None,
     identity: Identity = None,
     report: Annotated[
         Path | None,
@@ -77,10 +86,11 @@ def trace(
     from asrpack.trace.suspect import read_suspect
 
     markdown = _is_markdown(report)
-    names = _names(customers)
     source = SecretSource.parse(key)
     secret = watermark_key(source.read(), str(source))
+    _check_given(customers, registry)
     master = read_original(original)
+    names = _names(customers, registry, master.commitment(secret))
     shapes = [(item.shape[0], item.shape[1]) for item in master.matrices.values()]
     found = read_suspect(suspect, shapes, SecretSource.parse(identity) if identity else None)
     record = investigate(found, master, secret, names)
@@ -105,6 +115,7 @@ def commit(
     ],
     key: _Key,
     customers: _Customers = None,
+    registry: _Registry = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -114,9 +125,9 @@ def commit(
 ) -> None:
     """Print what to have time-stamped before shipping, as JSON.
 
-    It binds the watermark key, the unmarked original and, with --customers, who has a copy, and
-    gives nothing of them away. Time-stamp the file, e.g. by RFC 3161: `openssl ts -query -data
-    FILE -sha256 -cert`. When a copy is traced, key and original open the commitment.
+    It binds the watermark key, the unmarked original and, with --customers or --registry, who has
+    a copy, and gives nothing of them away. Time-stamp the file, e.g. by RFC 3161: `openssl ts
+    -query -data FILE -sha256 -cert`. When a copy is traced, key and original open the commitment.
     """
     from asrpack.bundle.keys import watermark_key
     from asrpack.bundle.secrets import SecretSource
@@ -126,8 +137,11 @@ def commit(
 
     source = SecretSource.parse(key)
     secret = watermark_key(source.read(), str(source))
-    names = _names(customers) if customers is not None else None
-    text = canonical(committed(read_original(artifact), secret, names)).decode() + "\n"
+    master, names = read_original(artifact), None
+    if customers is not None or registry is not None:
+        _check_given(customers, registry)
+        names = _names(customers, registry, master.commitment(secret))
+    text = canonical(committed(master, secret, names)).decode() + "\n"
     if output is not None:
         write_text(output, text, code="commitment-unwritable")
     typer.echo(text, nl=False)
@@ -146,18 +160,27 @@ def _is_markdown(report: Path | None) -> bool:
     )
 
 
-def _names(customers: Path | None) -> list[str]:
+def _check_given(customers: Path | None, registry: Path | None) -> None:
     from asrpack.errors import UsageError
+
+    if (customers is None) == (registry is None):
+        raise UsageError(
+            "nobody says whose marks to look for" if customers is None else "two lists are given",
+            code="customers-missing" if customers is None else "customers-twice",
+            place="--customers, --registry",
+            remedy="give the list of all that have a copy, or the registry, one of the two",
+        )
+
+
+def _names(customers: Path | None, registry: Path | None, commitment: str) -> list[str]:
+    """Whose marks to look for; of a registry, those whose copies have this commitment."""
+    from asrpack.protect.registry import Registry
     from asrpack.trace.customers import read_customers
 
-    if customers is None:
-        raise UsageError(
-            "nobody says whose marks to look for",
-            code="customers-missing",
-            place="--customers",
-            remedy="give the list of all that have a copy",
-        )
-    return read_customers(customers)
+    if customers is not None:
+        return read_customers(customers)
+    assert registry is not None
+    return Registry(registry).customers(commitment)
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:

@@ -76,10 +76,22 @@ class Artifact:
         self._swap(staged, final, partial)
         return final
 
-    def write(self, name: str, text: str) -> None:
-        """Writes a text file in one step."""
+    def take(self, source: Path, name: str) -> Path:
+        """Moves a folder of :meth:`workspace` in under ``name``, replacing an older one."""
+        final = self.folder / name
+        self._swap(source, final, Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.folder)))
+        return final
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """An empty folder on the same disk, gone afterwards; after a kill, with the next build."""
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=self.folder) as folder:
+            yield Path(folder)
+
+    def write(self, name: str, data: str | bytes) -> None:
+        """Writes a file in one step, text in UTF-8."""
         partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.folder))
-        (partial / "new").write_text(text, encoding="utf-8")
+        (partial / "new").write_bytes(data.encode() if isinstance(data, str) else data)
         self._swap(partial / "new", self.folder / name, partial)
 
     def discard(self, name: str) -> None:

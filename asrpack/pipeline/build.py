@@ -93,7 +93,7 @@ def run_builds(request: Request, listen: Listener) -> None:
         listen(Event("build", job.name, text=f"build {job.name} → {job.artifact.folder}"))
         with job.artifact.exclusive():
             steps = _plan(job, request, cache, digests)
-            _check_tools(steps)
+            check_tools(steps)
             _check_provider(loaded, job.name, steps)
             _check_disk(checked, steps, cache, job.artifact)
             runner = Runner(job.name, cache, digests, job.artifact.logs, listen)
@@ -128,7 +128,7 @@ def _plan(job: _Job, request: Request, cache: Cache, digests: SourceDigests) -> 
     )
 
 
-def _check_tools(steps: list[Step]) -> None:
+def check_tools(steps: list[Step]) -> None:
     """Names a missing package before the first stage, not when its own stage comes."""
     for step in steps:
         if step.status == "run" and (missing := step.node.missing_tools):

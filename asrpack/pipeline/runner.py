@@ -22,17 +22,24 @@ class Runner:
 
     Args:
         logs: folder that gets ``<stage>.log`` of every stage that ran, also where it failed.
+        entries: what ran before, by stage; what runs is added to it.
     """
 
     def __init__(
-        self, build: str, cache: Cache, digests: SourceDigests, logs: Path, listen: Listener
+        self,
+        build: str,
+        cache: Cache,
+        digests: SourceDigests,
+        logs: Path,
+        listen: Listener,
+        entries: dict[str, Entry] | None = None,
     ) -> None:
         self._build = build
         self._cache = cache
         self._digests = digests
         self._logs = logs
         self._listen = listen
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, Entry] = {} if entries is None else entries
 
     def run(
         self,

@@ -20,7 +20,7 @@ from asrpack.bundle.verify import (
 )
 from asrpack.errors import AsrpackError, ErrorGroup, InputError, KeyFileError
 from asrpack.pipeline.digest import digest_file
-from asrpack.report.results import LOCK, REJECTED, read_results
+from asrpack.report.results import CUSTOMERS, LOCK, REJECTED, read_results
 
 if TYPE_CHECKING:
     from asrpack.bundle.keys import Key
@@ -33,7 +33,7 @@ _MEASURED = ("set", "methods", "size", "timing", "memory", "cold_start", "target
 # Whose parameters are told elsewhere: recipients and signer as keys, the recipe as itself.
 _PACKING = ("encrypt", "render", "seal")
 # What in an artifact is not of the build that its lock tells of.
-_ASIDE = (".lock", "logs", REJECTED)
+_ASIDE = (".lock", "logs", REJECTED, CUSTOMERS)
 
 Table = dict[str, Any]
 

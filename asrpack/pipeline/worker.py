@@ -151,7 +151,7 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job = json.load(sys.stdin)
-    _die_with_parent(job["parent"])
+    die_with_parent(job["parent"])
     sys.path[:] = job["path"]  # stages come from where the build found them
     module, name = job["stage"].split(":")
     stage: Stage = getattr(importlib.import_module(module), name)()
@@ -190,7 +190,7 @@ def _pack(error: AsrpackError) -> dict[str, Any]:
     }
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """A build killed with -9 must not leave its worker running."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -20,7 +20,7 @@ from asrpack.bundle.opening import read_sealed
 from asrpack.bundle.verify import CURVES, canonical_json, pae
 from asrpack.errors import InputError, KeyFileError
 
-__all__ = ["LicensedBundle", "Terms", "issue", "open_for_licensing", "renew"]
+__all__ = ["LicensedBundle", "Terms", "issue", "open_data_keys", "open_for_licensing", "renew"]
 
 
 def issue(
@@ -154,9 +154,19 @@ def open_for_licensing(path: Path, escrow: Key) -> tuple[LicensedBundle, bytes, 
         KeyFileError: the bundle is not for this key.
     """
     sealed = read_sealed(path)
-    keys = envelopes.open_envelope(sealed.envelope, escrow)
-    secret = b"".join(keys[item.path] for item in sealed.header.files)
-    return LicensedBundle.of(sealed.verified, sealed.metadata), secret, sealed.trust[0]
+    subject = LicensedBundle.of(sealed.verified, sealed.metadata)
+    return subject, open_data_keys(sealed.envelope, escrow), sealed.trust[0]
+
+
+def open_data_keys(envelope: bytes, escrow: Key) -> bytes:
+    """The data keys of an envelope, one after the other in the order of its files.
+
+    Raises:
+        KeyFileError: the bundle is not for this key.
+    """
+    keys = envelopes.open_envelope(envelope, escrow)
+    header = envelopes.Envelope.from_json(envelope).header
+    return b"".join(keys[item.path] for item in header.files)
 
 
 def _bad_terms(code: str, message: str) -> InputError:

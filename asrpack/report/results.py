@@ -11,6 +11,8 @@ from asrpack.errors import InputError
 
 EVALUATION, GATE, SEARCH, LOCK = "evaluation.json", "gate.json", "search.json", "asrpack.lock"
 REJECTED = "rejected"
+# What `asrpack personalize` made of the build.
+CUSTOMERS = "customers"
 # A copy of the recipe, to build again from.
 RECIPE = "recipe.yaml"
 _FORMATS = {EVALUATION: 1, SEARCH: 1, LOCK: 2}

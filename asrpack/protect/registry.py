@@ -1,0 +1,180 @@
+"""Who got what: every bundle made for a customer, in an SQLite file that the vendor keeps.
+
+Nothing secret is in it. A row is written before its bundle appears, so there is no bundle without
+one; a row may be of a bundle that a killed run never finished. Rows are never changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from asrpack.bundle.verify import canonical_json
+from asrpack.errors import InputError
+from asrpack.protect.watermark import SCHEME
+
+# Tells the file from other SQLite databases: "ASRP".
+_APPLICATION = 0x41535250
+_FORMAT = 1
+# Seconds that one run waits while another writes.
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One bundle.
+
+    Attributes:
+        bundle_id: UUID (version 4).
+        customer: the customer's id.
+        request: SHA-256 (hex) over what the vendor asked for: the model, the customer, the keys,
+            the terms.
+        name, version, build: of the model.
+        manifest: root digest of the signed files (hex).
+        recipient: id of the customer's key.
+        opened_by: id of the key that the bundle is encrypted for: the customer's, or the escrow
+            key where there is a licence.
+        signer: id of the key that signed it.
+        commitment: as the bundle's metadata has it: binds the watermark key and the unmarked
+            original.
+        mark: :func:`mark_commitment`.
+        licence_id: None where there is no licence.
+        created: UTC, ``2026-01-31T12:00:00Z``.
+    """
+
+    bundle_id: str
+    customer: str
+    request: str
+    name: str
+    version: str
+    build: str
+    manifest: str
+    recipient: str
+    opened_by: str
+    signer: str
+    commitment: str
+    mark: str
+    licence_id: str | None
+    created: str
+
+
+_COLUMNS = [item.name for item in fields(Record)]
+_TABLE = f"""CREATE TABLE bundles (
+{", ".join(f"{n} TEXT{'' if n == 'licence_id' else ' NOT NULL'}" for n in _COLUMNS)},
+PRIMARY KEY (bundle_id)) STRICT"""
+
+
+def mark_commitment(key: bytes, customer: str) -> str:
+    """Commits to the mark of a customer (hex): HMAC-SHA-256 under the watermark key.
+
+    Whoever is shown the key can check it; nobody else learns the customer or the mark from it.
+    """
+    told = canonical_json([SCHEME, customer])
+    return hmac.digest(key, b"asrpack customer mark v1\0" + told, "sha256").hex()
+
+
+class Registry:
+    """The file, opened for as long as one operation takes; several processes may write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, record: Record) -> None:
+        """Writes a row, to the disk; makes the file (0600) where there is none.
+
+        Raises:
+            InputError: it is not a registry, is damaged, or cannot be written.
+        """
+        marks = ", ".join("?" * len(_COLUMNS))
+        with self._open(writes=True) as database:
+            database.execute(f"INSERT INTO bundles VALUES ({marks})", astuple(record))
+
+    def records(self) -> list[Record]:
+        """All rows, in the order they were written.
+
+        Raises:
+            InputError: there is no such file, it is not a registry, or is damaged.
+        """
+        with self._open(writes=False) as database:
+            rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM bundles ORDER BY rowid")
+            return [Record(*row) for row in rows]
+
+    def made(self, request: str) -> list[Record]:
+        """The rows of a request; none where there is no file yet."""
+        if not self.path.exists():
+            return []
+        return [record for record in self.records() if record.request == request]
+
+    def customers(self, commitment: str) -> list[str]:
+        """Ids of all whose copies were marked with one key and one original, each once.
+
+        Raises:
+            InputError: as :meth:`records`; there is nobody.
+        """
+        names = [item.customer for item in self.records() if item.commitment == commitment]
+        if not names:
+            raise InputError(
+                "nobody in the registry has a copy that was marked with this key and original",
+                code="registry-nobody",
+                place=str(self.path),
+                remedy="check --key and --original, or give the customers as a list",
+            )
+        return list(dict.fromkeys(names))
+
+    @contextlib.contextmanager
+    def _open(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
+        try:
+            if writes:
+                self.path.touch(mode=0o600)
+            # Reading, too, may have to undo what a killed run was writing.
+            address = f"{self.path.absolute().as_uri()}?mode=rw"
+            database = sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)
+            with contextlib.closing(database):
+                database.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                self._check(database, writes)
+                yield database
+                database.execute("COMMIT")
+        except OSError as error:
+            raise _refused(
+                "unwritable", self.path, f"cannot be written: {error.strerror}"
+            ) from None
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+
+    def _check(self, database: sqlite3.Connection, writes: bool) -> None:
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if (application, version, tables) == (0, 0, 0) and writes:
+            database.execute(_TABLE)
+            database.execute(f"PRAGMA application_id = {_APPLICATION}")
+            database.execute(f"PRAGMA user_version = {_FORMAT}")
+        elif (application, version) != (_APPLICATION, _FORMAT):
+            raise _refused("format", self.path, "this is not a registry of this version of asrpack")
+
+    def _explain(self, error: sqlite3.Error) -> InputError:
+        if not self.path.exists():
+            return _refused("missing", self.path, "there is no registry")
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith("SQLITE_BUSY"):
+            return _refused("busy", self.path, "another run has held it for a minute")
+        if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")):
+            return _refused("unwritable", self.path, f"cannot be opened: {error}")
+        return _refused("damaged", self.path, f"the registry cannot be read: {error}")
+
+
+_REMEDIES = {
+    "unwritable": "give a file that you can write, in a folder that is there",
+    "format": "give the file that `asrpack personalize` keeps, with the version that wrote it",
+    "missing": "give the file that `asrpack personalize` keeps beside the artifact",
+    "busy": "wait for the other run, or end it",
+    "damaged": "bring it back from a backup",
+}
+
+
+def _refused(kind: str, path: Path, message: str) -> InputError:
+    return InputError(message, code=f"registry-{kind}", place=str(path), remedy=_REMEDIES[kind])
