@@ -26,6 +26,7 @@ DECODE_METHODS = (
 DECODER_METHODS = frozenset({"attention", "attention_rescoring"})
 # The language model among a bundle's files: ARPA text, or KenLM's binary of it.
 NGRAM_FILE = "ngram.lm"
+GOLDEN_FILE = "golden.json"
 UNIT_TYPES = ("char", "word", "spm")
 
 

@@ -64,12 +64,13 @@ def verify(
             typer.echo(f"asrpack: {bundle} is refused: {count}", err=True)
         raise typer.Exit(_REFUSED) from None
     methods: tuple[str, ...] = ()
-    provider = ""
+    provider, texts, same = "", 0, ""
     if selftest:
         from asrpack.runtime.commands import try_out
 
-        opened = try_out(bundle, identity=identity, trust=files, licence=licence)
-        methods, provider = opened.description.methods, opened.recognizer.provider
+        tried = try_out(bundle, identity=identity, trust=files, licence=licence)
+        methods, provider = tried.opened.description.methods, tried.opened.recognizer.provider
+        texts, same = tried.texts, tried.same
     if as_json:
         report: dict[str, object] = {
             "ok": True,
@@ -77,13 +78,12 @@ def verify(
             "signatures": [asdict(item) for item in verified.signatures],
             "trust": [str(path) for path in files],
         }
-        typer.echo(
-            dumps(report | {"selftest": methods, "provider": provider} if selftest else report)
-        )
+        ran = {"selftest": methods, "provider": provider, "golden_texts": texts}
+        typer.echo(dumps(report | ran if selftest else report))
     else:
         by = ", ".join(str(path) for path in files)
         typer.echo(f"verified: {len(verified.digests)} files, by {by}")
         for line in signed_by(verified.signatures):
             typer.echo(f"  {line}")
         if selftest:
-            typer.echo(f"selftest: ran {', '.join(methods)} on {provider}")
+            typer.echo(f"selftest: ran {', '.join(methods)} on {provider}{same}")

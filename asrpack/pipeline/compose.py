@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from asrpack.bundle.keys import public_pem, recipient_public, signing_private
+from asrpack.bundle.model import GOLDEN_FILE
 from asrpack.bundle.secrets import SecretSource
 from asrpack.pipeline.check import Checked
 from asrpack.pipeline.compose_provider import PROVIDER, measured_on, provider_node
@@ -25,6 +26,7 @@ from asrpack.report.templates import templates_folder
 from asrpack.stages.encrypt import Encrypt
 from asrpack.stages.evaluate import Evaluate
 from asrpack.stages.gate import Gate
+from asrpack.stages.golden import RecordGolden
 from asrpack.stages.reference import Reference
 from asrpack.stages.render import Render, shipped_code
 from asrpack.stages.seal import Seal
@@ -58,6 +60,10 @@ def compose(loaded: LoadedRecipe, checked: Checked, build: str) -> list[Node]:
     if recipe.bundle.wheels:
         nodes.append(_wheels(recipe, variant))
     nodes += _measure(recipe, variant, candidate, test, quantized.calibration)
+    if recipe.bundle.golden:
+        evaluation = Output("evaluate", "evaluation.json")
+        heard: dict[str, Input] = {"evaluation": evaluation, "manifest": test}
+        nodes.append(node(RecordGolden(), heard, count=recipe.bundle.golden))
     told = {
         "file": loaded.path.name,
         "sha256": loaded.digest,
@@ -215,7 +221,12 @@ def _pack(
     return [
         node(
             Encrypt(),
-            {"graphs": candidate, "description": CONFIGURED, **_language_model(recipe)},
+            {
+                "graphs": candidate,
+                "description": CONFIGURED,
+                **_language_model(recipe),
+                **({"golden": Output("golden", GOLDEN_FILE)} if recipe.bundle.golden else {}),
+            },
             recipients=recipients,
             signer=signer,
         ),

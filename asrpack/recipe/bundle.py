@@ -21,3 +21,11 @@ class Bundle(Section):
         "`linux/amd64`, `linux/arm64`. The build downloads them with pip, from the index that pip "
         "is configured for.",
     )
+    golden: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="So many recordings of the test set ship, encrypted for the recipients, with "
+        "the texts that the build recognised: `selftest` then says whether a host's CPU gives the "
+        "same. None unless given: a recording may be somebody's.",
+    )

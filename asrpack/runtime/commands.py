@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.opening import lock_of, read_sealed
 from asrpack.bundle.provider import CPU
-from asrpack.errors import InputError, UsageError
+from asrpack.errors import InputError, ToolchainError, UsageError
 from asrpack.runtime.hotwords import read_hotwords
 from asrpack.runtime.keyring import (
     IDENTITY_VARIABLE,
@@ -105,11 +106,25 @@ def selftest(
     threads: int = 0,
 ) -> int:
     """:func:`try_out`, told on standard output; returns 0."""
-    opened = try_out(bundle, identity=identity, trust=trust, licence=licence, threads=threads)
+    tried = try_out(bundle, identity=identity, trust=trust, licence=licence, threads=threads)
+    opened = tried.opened
     about, methods = opened.metadata, ", ".join(opened.description.methods)
     on = opened.recognizer.provider
-    _say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}")
+    _say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}{tried.same}")
     return 0
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A bundle that works here. ``texts``: so many are as the vendor recorded them."""
+
+    opened: OpenBundle
+    texts: int
+
+    @property
+    def same(self) -> str:
+        """The texts in words; empty where the vendor recorded none."""
+        return f"; {self.texts} texts as the vendor recorded them" if self.texts else ""
 
 
 def try_out(
@@ -119,11 +134,14 @@ def try_out(
     trust: Sequence[Path] = (),
     licence: Path | None = None,
     threads: int = 0,
-) -> OpenBundle:
+) -> Tried:
     """Verifies, decrypts, loads, and runs every decoding method on a second of tone, and a stream.
+
+    And the vendor's golden utterances, where there are any.
 
     Raises:
         AsrpackError: any of these failed.
+        ToolchainError: a golden utterance has another text here.
     """
     opened = _open(bundle, identity, trust, licence, threads)
     recognizer = opened.recognizer
@@ -136,7 +154,32 @@ def try_out(
         stream = StreamingRecognizer(recognizer).stream()
         stream.accept(tone)
         stream.finish()
-    return opened
+    return Tried(opened, _compare_golden(opened))
+
+
+def _compare_golden(opened: OpenBundle) -> int:
+    """How many texts the vendor recorded; all are the same here."""
+    if opened.golden is None:
+        return 0
+    from asrpack.runtime.golden import Golden
+
+    golden = Golden.from_json(opened.golden)
+    count = sum(len(item.texts) for item in golden.utterances)
+    differences = list(golden.differences(opened.recognizer))
+    if not differences:
+        return count
+    told = "; ".join(
+        f"utterance {item.number} by {item.method}: {item.here!r}, recorded {item.recorded!r}"
+        for item in differences
+    )
+    raise ToolchainError(
+        f"{len(differences)} of {count} texts are not what the vendor recorded on {golden.host}: "
+        + told,
+        code="golden-differs",
+        place="this host's CPU",
+        remedy="ask the vendor whether this is near enough, or for a build for this CPU: int8 "
+        "without VNNI needs `quantize: {cpu: avx2}`, and fp32 differs least",
+    )
 
 
 def check_licence(

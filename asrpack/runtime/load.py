@@ -13,7 +13,7 @@ from pathlib import Path
 import asrpack
 from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.metadata import BundleMetadata
-from asrpack.bundle.model import NGRAM_FILE, ModelDescription
+from asrpack.bundle.model import GOLDEN_FILE, NGRAM_FILE, ModelDescription
 from asrpack.bundle.opening import Opened, open_sealed
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import InputError, IntegrityError, ToolchainError
@@ -36,11 +36,13 @@ class OpenBundle:
         metadata: what the bundle says it is.
         description: of its model.
         recognizer: ready to transcribe.
+        golden: ``golden.json``, where the vendor put one in (:mod:`asrpack.runtime.golden`).
     """
 
     metadata: BundleMetadata
     description: ModelDescription
     recognizer: Recognizer
+    golden: bytes | None = None
 
 
 def warn_on_stderr(text: str) -> None:
@@ -100,7 +102,8 @@ def open_bundle(
         provider=_provider(opened, path),
         lease=None if lease.licence is None else lease,
     )
-    return OpenBundle(opened.metadata, description, recognizer)
+    golden = opened.files.get(GOLDEN_FILE)
+    return OpenBundle(opened.metadata, description, recognizer, golden)
 
 
 def _provider(opened: Opened, path: Path) -> Provider | None:

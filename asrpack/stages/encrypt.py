@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from asrpack.bundle.keys import recipient_public, signing_public
-from asrpack.bundle.model import NGRAM_FILE
+from asrpack.bundle.model import GOLDEN_FILE, NGRAM_FILE
 from asrpack.protect.encrypt import encrypt_files
 from asrpack.stages import stage
 
@@ -39,7 +39,7 @@ class Encrypt(stage.Stage):
     def run(
         self, params: EncryptParams, inputs: Mapping[str, Path], out: Path, context: stage.Context
     ) -> None:
-        """Inputs: ``graphs`` (folder), ``description``, perhaps ``language_model``."""
+        """Inputs: ``graphs`` (folder), ``description``, perhaps ``language_model``, ``golden``."""
         signer = signing_public(params.signer.encode(), "the signer's public key")
         recipients = [
             recipient_public(text.encode(), f"recipient {number}")
@@ -51,5 +51,7 @@ class Encrypt(stage.Stage):
         files["model.json"] = inputs["description"]
         if "language_model" in inputs:
             files[NGRAM_FILE] = inputs["language_model"]
+        if "golden" in inputs:
+            files[GOLDEN_FILE] = inputs["golden"]
         (out / "model").mkdir()
         encrypt_files(files, recipients, signer.public_bytes, out / "model")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import asrpack
 from asrpack.bundle.envelope import ENVELOPE_FILE, Envelope
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
-from asrpack.bundle.model import NGRAM_FILE, ModelDescription
+from asrpack.bundle.model import GOLDEN_FILE, NGRAM_FILE, ModelDescription
 from asrpack.bundle.provider import measured_in_words
 from asrpack.report.images import BASE_IMAGES, IMAGE_PYTHONS, IMPORTS
 from asrpack.report.mlbom import ml_bom
@@ -121,6 +121,7 @@ class Render(Stage):
                 "vocabulary": len(description.tokens),
                 "method": description.decode.method,
                 "streams": description.streaming is not None,
+                "golden": "golden" in metadata.files.values(),
                 "marked": metadata.watermark is not None,
                 "packages": packages,
                 "hashes": {name: sorted(files.values()) for name, files in wheels.items()},
@@ -220,7 +221,7 @@ def _metadata(
 
 def _role(path: str) -> str:
     """What a file of the model is: its graph's name, or the description."""
-    others = {"model.json": "description", NGRAM_FILE: "language_model"}
+    others = {"model.json": "description", NGRAM_FILE: "language_model", GOLDEN_FILE: "golden"}
     return others.get(path) or path.rpartition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""``bundle.wheels``: which wheels a build gets, and what reads them."""
+"""``bundle.wheels`` and ``bundle.golden``: which stages a build gets, and what reads them."""
 
 from __future__ import annotations
 
@@ -37,3 +37,10 @@ def test_they_are_for_the_python_of_the_image(sound: Path) -> None:
     params = nodes(sound, WHEELS, gpu)["wheels"].params.model_dump()
     assert params["python"] == "3.12"
     assert any(item.startswith("onnxruntime-gpu==") for item in params["requirements"])
+
+
+def test_golden_utterances_are_encrypted_where_asked_for(sound: Path) -> None:
+    assert "golden" not in nodes(sound) and "golden" not in nodes(sound)["encrypt"].inputs
+    found = nodes(sound, "bundle.golden=3")
+    assert found["golden"].params.model_dump() == {"count": 3}
+    assert found["encrypt"].inputs["golden"] == Output("golden", "golden.json")
