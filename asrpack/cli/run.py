@@ -12,7 +12,12 @@ from asrpack.cli.options import Identity, License, Trust
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="The bundle's directory.")],
-    audio: Annotated[list[Path], typer.Argument(help="WAV, FLAC, OGG or MP3 files.")],
+    audio: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE|FOLDER|-...", help="Audio: files, folders, or - for standard input."
+        ),
+    ],
     identity: Identity = None,
     trust: Trust = None,
     licence: License = None,
@@ -40,6 +45,29 @@ def run(
     times: Annotated[
         bool, typer.Option("--times", help="With --json: when each unit was spoken, too.")
     ] = False,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="text|json|srt|vtt|ctm",
+            help="Default: text; with --json: json.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Write a file of each; a run that was stopped goes on there.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do what is there already again.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Recordings at a time; 0: by the cores.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="0: one for each physical core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
@@ -57,7 +85,11 @@ def run(
         hotwords=hotwords,
         nbest=nbest,
         times=times,
+        form=form,
         as_json=as_json,
+        output=output,
+        overwrite=overwrite,
+        workers=workers,
         threads=threads,
     )
     raise typer.Exit(code)

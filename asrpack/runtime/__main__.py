@@ -21,7 +21,8 @@ from asrpack.errors import AsrpackError, UsageError  # noqa: E402
 
 # BUNDLE/runtime/asrpack/runtime/__main__.py
 _AROUND = Path(__file__).resolve().parents[3]
-OWN_BUNDLE = _AROUND if (_AROUND / "model.sig").is_file() else None
+SIGNATURE = "model.sig"
+OWN_BUNDLE = _AROUND if (_AROUND / SIGNATURE).is_file() else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,10 +47,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m asrpack.runtime",
         description="Run an asrpack bundle.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{run,verify,selftest,host}")
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="{transcribe,verify,selftest,host}"
+    )
 
-    def add(name: str, text: str, *, bundle: str) -> argparse.ArgumentParser:
-        verb = verbs.add_parser(name, help=text, description=text)
+    def add(
+        name: str, text: str, *, bundle: str, aliases: Sequence[str] = ()
+    ) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=text, description=text, aliases=aliases)
         verb.add_argument("paths", nargs="*", type=Path, metavar=bundle)
         verb.add_argument(
             "--trust",
@@ -81,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--json", action="store_true", help="print JSON only")
         return verb
 
-    run = add("run", "Transcribe audio files.", bundle="[BUNDLE] AUDIO")
+    # Its name in bundles that were made before it took folders.
+    run = add("transcribe", "Transcribe.", bundle="[BUNDLE] FILE|FOLDER|-", aliases=["run"])
     run.add_argument("--decode", metavar="METHOD", help="default: the model's own")
     run.add_argument(
         "--streaming",
@@ -92,6 +98,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--nbest", type=_count, default=0, help="with --json: so many hypotheses, too")
     run.add_argument(
         "--times", action="store_true", help="with --json: when each unit was spoken, too"
+    )
+    run.add_argument(
+        "--format", metavar="text|json|srt|vtt|ctm", help="default: text; with --json: json"
+    )
+    run.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write a file of each; a run that was stopped goes on there",
+    )
+    run.add_argument("--overwrite", action="store_true", help="do what is there already again")
+    run.add_argument(
+        "--workers", type=_count, default=0, help="recordings at a time; 0: by the cores"
     )
     add("verify", "Check files and signature.", bundle="BUNDLE")
     add("selftest", "Verify, decrypt, load and run once.", bundle="BUNDLE")
@@ -115,10 +135,13 @@ def _dispatch(options: argparse.Namespace) -> int:
 
         print(describe_host(options.needed).to_json().decode())
         return 0
-    bundle, rest = _split(options.paths)
-    if options.verb == "run" and not rest:
-        raise UsageError("no audio file was given", code="usage", remedy="run [BUNDLE] AUDIO…")
-    if options.verb != "run" and rest:
+    transcribes = options.verb in ("transcribe", "run")
+    bundle, rest = _split(options.paths, others=transcribes)
+    if transcribes and not rest:
+        raise UsageError(
+            "no audio was given", code="usage", remedy="transcribe [BUNDLE] FILE|FOLDER|-"
+        )
+    if not transcribes and rest:
         raise UsageError(f"one bundle at a time, not also {rest[0]}", code="usage")
     if options.verb == "verify":
         return _verify(bundle, options)
@@ -140,7 +163,11 @@ def _dispatch(options: argparse.Namespace) -> int:
         hotwords=options.hotwords,
         nbest=options.nbest,
         times=options.times,
+        form=options.format,
         as_json=options.json,
+        output=options.output,
+        overwrite=options.overwrite,
+        workers=options.workers,
         **common,
     )
 
@@ -155,9 +182,14 @@ def _verify(bundle: Path, options: argparse.Namespace) -> int:
     return verify.main([str(bundle), *flags])
 
 
-def _split(paths: Sequence[Path]) -> tuple[Path, Sequence[Path]]:
-    """The bundle and what follows; inside a bundle the first may be left out."""
-    if OWN_BUNDLE is not None and not (paths and paths[0].is_dir()):
+def _split(paths: Sequence[Path], *, others: bool) -> tuple[Path, Sequence[Path]]:
+    """The bundle and what follows; inside a bundle the first may be left out.
+
+    Args:
+        others: the first folder may be one of audio.
+    """
+    named = bool(paths) and paths[0].is_dir() and (not others or (paths[0] / SIGNATURE).is_file())
+    if OWN_BUNDLE is not None and not named:
         return OWN_BUNDLE, paths
     if not paths:
         raise UsageError("no bundle was given", code="usage", remedy="give its directory first")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+import asrpack
 from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.opening import lock_of, read_sealed
 from asrpack.bundle.provider import CPU
 from asrpack.errors import InputError, ToolchainError, UsageError
+from asrpack.runtime.batch import share_cores, transcribe_all
+from asrpack.runtime.console import Progress, say, summary
 from asrpack.runtime.hotwords import read_hotwords
 from asrpack.runtime.keyring import (
     IDENTITY_VARIABLE,
@@ -23,8 +26,10 @@ from asrpack.runtime.keyring import (
     read_trust,
     trust_paths,
 )
+from asrpack.runtime.layout import choose_layout
 from asrpack.runtime.licence import Lease
 from asrpack.runtime.load import OpenBundle, open_bundle, warn_on_stderr
+from asrpack.runtime.recordings import find_recordings
 from asrpack.runtime.streaming import StreamingRecognizer
 from asrpack.runtime.transcripts import Wishes, stream_file, transcribe_file
 
@@ -41,60 +46,84 @@ def run(
     hotwords: Path | None = None,
     nbest: int = 0,
     times: bool = False,
+    form: str | None = None,
     as_json: bool = False,
+    output: Path | None = None,
+    overwrite: bool = False,
     threads: int = 0,
+    workers: int = 0,
 ) -> int:
-    """Transcribes files, one line each on standard output: ``AUDIO: text``, or JSON.
+    """Transcribes recordings: to standard output, in their order, or each to a file of its own.
 
-    A file that cannot be read is reported on standard error and the others go on.
+    One that cannot be read is reported on standard error and the others go on.
 
     Args:
+        audio: files, folders, or ``-`` for standard input.
         licence: as for :func:`asrpack.runtime.load.open_bundle`.
         streaming: hear the files piece by piece, as from a microphone.
         hotwords: file of phrases to prefer (:func:`asrpack.runtime.hotwords.read_hotwords`).
         nbest: with JSON, so many hypotheses, too.
-        times: with JSON, when each unit was spoken, too.
+        times: with JSON, when each unit and word was spoken, too.
+        form, as_json, output, overwrite: see :func:`asrpack.runtime.layout.choose_layout`.
+        workers: recordings at a time; 0 and ``threads`` as for
+            :func:`asrpack.runtime.batch.share_cores`.
 
     Returns:
-        0, or 3 if a file failed.
+        0, or 3 if a recording failed.
 
     Raises:
         AsrpackError: the bundle cannot be opened, its licence ended meanwhile, there is no such
-            decoding method, the hotwords cannot be used, or the model does not stream.
+            decoding method, the hotwords cannot be used, the model does not stream, there is no
+            audio, or the layout does not fit it.
     """
-    if (nbest or times) and (streaming or not as_json):
+    layout = choose_layout(form, as_json=as_json, folder=output, overwrite=overwrite)
+    if (nbest or times) and (streaming or layout.form != "json"):
         raise UsageError(
             "n-best and times are told in JSON, of whole recordings",
             code="usage",
             remedy="give --json, and leave --streaming out",
         )
+    recordings, others = find_recordings(audio)
+    layout.check(recordings)
+    workers, threads = share_cores(len(recordings), workers, threads)
     opened = _open(bundle, identity, trust, licence, threads)
     recognizer = opened.recognizer
     wishes = Wishes(
         recognizer.check_method(decode),
         None if hotwords is None else read_hotwords(hotwords, opened.description),
         nbest,
-        times,
+        times or (layout.needs_times and not streaming),
     )
     recognizer.search(wishes.method, wishes.hotwords)  # refuses what does not go together
     streams = StreamingRecognizer(recognizer) if streaming else None
-    code = 0
-    for path in audio:
-        try:
-            result = (
+    options = {
+        "asrpack": asrpack.__version__,
+        "bundle": opened.metadata.bundle_id,
+        "decode": wishes.method,
+        "streaming": streaming,
+        "hotwords": None if hotwords is None else hashlib.sha256(hotwords.read_bytes()).hexdigest(),
+        "nbest": nbest,
+        "times": times,
+    }
+    progress = Progress(line=layout.folder is not None or not sys.stdout.isatty())
+    with layout.open(recordings, options) as claim:
+        tally = transcribe_all(
+            recordings,
+            lambda path: (
                 transcribe_file(recognizer, path, wishes)
                 if streams is None
                 else stream_file(streams, path, wishes)
-            )
-        except InputError as error:
-            _say(f"asrpack: {error}", error=True)
-            code = error.exit_code
-            continue
-        if as_json:
-            _say(json.dumps(result.as_dict(), ensure_ascii=False))
-        else:
-            _say(f"{result.audio}: {result.text}".rstrip())
-    return code
+            ),
+            claim,
+            workers=min(workers, recognizer.places or workers),
+            fail=progress.fail,
+            tell=progress.tell,
+        )
+    progress.clear()
+    if layout.folder is not None:
+        passed = f"; {others} other files passed over" if others else ""
+        say(f"asrpack: {summary(tally)}{passed}", error=True)
+    return InputError.exit_code if tally.failed else 0
 
 
 def selftest(
@@ -110,7 +139,7 @@ def selftest(
     opened = tried.opened
     about, methods = opened.metadata, ", ".join(opened.description.methods)
     on = opened.recognizer.provider
-    _say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}{tried.same}")
+    say(f"ok: {about.name} {about.version} ({about.build}): {methods} on {on}{tried.same}")
     return 0
 
 
@@ -242,11 +271,3 @@ def _open(
             f"it allows {CPU}, and runs there"
         )
     return opened
-
-
-def _say(line: str, *, error: bool = False) -> None:
-    stream = sys.stderr if error else sys.stdout
-    # File names need not be valid text, and not every terminal can show every script.
-    shown = line.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
-    stream.write(shown + "\n")
-    stream.flush()

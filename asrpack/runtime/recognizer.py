@@ -270,6 +270,13 @@ class Recognizer:
             encoded = self._encode(self.features(samples))
             return encoded, self.nbest(encoded, method, hotwords)
 
+    @property
+    def places(self) -> int | None:
+        """How many recognitions the licence allows at a time; None for any number."""
+        if self._lease is None or self._lease.licence is None:
+            return None
+        return self._lease.licence.terms.streams
+
     def take_place(self) -> Callable[[], object]:
         """A place among the recognitions that the licence allows; returns what gives it back.
 

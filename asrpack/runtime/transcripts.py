@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from asrpack.runtime.audio import read_audio
-from asrpack.runtime.decoding import ContextGraph
+from asrpack.runtime.decoding import ContextGraph, UnitTime
 from asrpack.runtime.endpointing import Endpointing
+from asrpack.runtime.formats import to_json
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.recordings import source_of
 from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.streaming import StreamingRecognizer
+from asrpack.runtime.timed_text import TimedText, join_segments, timed_segment
 
 # What a microphone gives at a time.
 _PIECE_SECONDS = 0.1
@@ -25,22 +28,13 @@ class Wishes:
 
     Attributes:
         nbest: how many hypotheses to list; 0 for none.
-        times: tell when each unit was spoken.
+        times: find when each unit was spoken.
     """
 
     method: str
     hotwords: ContextGraph | None = None
     nbest: int = 0
     times: bool = False
-
-
-@dataclass(frozen=True)
-class SpokenText:
-    """What was said between two endpoints, and when, in seconds."""
-
-    text: str
-    start: float
-    end: float
 
 
 @dataclass(frozen=True)
@@ -64,49 +58,72 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Transcript:
-    """One line of ``run --json``.
+    """What became of one recording.
 
     Attributes:
         audio: the path as it was given.
-        text: what was recognised.
+        spoken: what was recognised, and when.
         score: log-probability as the method defines it.
         confidence: see :class:`asrpack.runtime.search.Hypothesis`.
-        duration: of the audio, in seconds.
         rtf: seconds of processing for a second of audio; None for audio without samples.
         decode: the method used.
-        segments: of a stream; None otherwise.
+        segmented: whether the segments are of the recording, not the recording itself.
         nbest: where asked for.
         units: where asked for.
     """
 
     audio: str
-    text: str
+    spoken: TimedText
     score: float
     confidence: float
-    duration: float
     rtf: float | None
     decode: str
-    segments: tuple[SpokenText, ...] | None = None
+    segmented: bool
     nbest: tuple[Alternative, ...] | None = None
     units: tuple[SpokenUnit, ...] | None = None
 
+    @property
+    def text(self) -> str:
+        """What was recognised."""
+        return self.spoken.text
+
+    @property
+    def duration(self) -> float:
+        """Of the audio, in seconds."""
+        return self.spoken.duration
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without what was not asked for."""
-        optional = ("segments", "nbest", "units")
-        return {k: v for k, v in asdict(self).items() if k not in optional or v is not None}
+        told = to_json(self.spoken)
+        shape = {
+            "audio": self.audio,
+            "text": told["text"],
+            "score": self.score,
+            "confidence": self.confidence,
+            "duration": told["duration"],
+            "rtf": self.rtf,
+            "decode": self.decode,
+        }
+        if self.segmented or self.units is not None:
+            shape["segments"] = told["segments"]
+        if self.nbest is not None:
+            shape["nbest"] = [asdict(item) for item in self.nbest]
+        if self.units is not None:
+            shape["units"] = [asdict(item) for item in self.units]
+        return shape
 
 
 def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Transcript:
-    """Reads and transcribes one audio file.
+    """Reads and transcribes one recording, a file or :data:`recordings.STDIN`.
 
     Raises:
-        InputError: the file cannot be read, or is longer than the model takes.
+        InputError: it cannot be read, or is longer than the model takes.
         KeyFileError: the licence does not allow it.
     """
     began = time.perf_counter()
-    rate = recognizer.description.sample_rate
-    samples = read_audio(path, rate, max_seconds=recognizer.max_seconds)
-    seconds = len(samples) / rate
+    about = recognizer.description
+    samples = read_audio(source_of(path), about.sample_rate, max_seconds=recognizer.max_seconds)
+    seconds = len(samples) / about.sample_rate
     encoded, nbest = recognizer.recognise(samples, wishes.method, wishes.hotwords)
     more: dict[str, Any] = {}
     if wishes.nbest:
@@ -114,10 +131,12 @@ def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Trans
             Alternative(item.text, round(item.score, 4), round(item.confidence, 4))
             for item in nbest[: wishes.nbest]
         )
+    times: list[UnitTime] = []
     if wishes.times:
-        about = recognizer.description
         eos_id = about.eos_id % len(about.tokens)
         found = recognizer.times(encoded, nbest[0], seconds)
+        # As far as the text goes: CTC may find units behind the end.
+        times = list(takewhile(lambda item: item.unit != eos_id, found))
         more["units"] = tuple(
             SpokenUnit(
                 about.tokens[item.unit],
@@ -125,47 +144,56 @@ def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Trans
                 round(item.end, 3),
                 round(item.confidence, 4),
             )
-            # As far as the text goes: CTC may find units behind the end.
-            for item in takewhile(lambda item: item.unit != eos_id, found)
+            for item in times
         )
-    return _transcript(path, nbest[0], seconds, began, wishes.method, **more)
+    segment = timed_segment(nbest[0], times, about, start=0.0, end=seconds)
+    spoken = join_segments([segment], seconds, about)
+    return _transcript(path, spoken, nbest[0], began, wishes.method, **more)
 
 
 def stream_file(streams: StreamingRecognizer, path: Path, wishes: Wishes) -> Transcript:
-    """Reads one audio file and transcribes it as it would come from a microphone.
+    """Reads one recording and transcribes it as it would come from a microphone.
 
-    Utterances end at pauses (:class:`Endpointing`), so the file may be of any length.
+    Utterances end at pauses (:class:`Endpointing`), so it may be of any length.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: it cannot be read.
         KeyFileError: the licence does not allow it.
     """
     began = time.perf_counter()
-    rate = streams.recognizer.description.sample_rate
-    samples = read_audio(path, rate)
+    about = streams.recognizer.description
+    samples = read_audio(source_of(path), about.sample_rate)
     stream = streams.stream(wishes.method, Endpointing(), wishes.hotwords)
-    piece = round(rate * _PIECE_SECONDS)
+    piece = round(about.sample_rate * _PIECE_SECONDS)
     for start in range(0, len(samples), piece):
         stream.accept(samples[start : start + piece])
     hypothesis = stream.finish()
-    segments = tuple(
-        SpokenText(segment.hypothesis.text, round(segment.start, 3), round(segment.end, 3))
+    segments = [
+        timed_segment(segment.hypothesis, (), about, start=segment.start, end=segment.end)
         for segment in stream.segments
-    )
-    seconds = len(samples) / rate
-    return _transcript(path, hypothesis, seconds, began, wishes.method, segments=segments)
+    ]
+    spoken = join_segments(segments, len(samples) / about.sample_rate, about)
+    return _transcript(path, spoken, hypothesis, began, wishes.method, segmented=True)
 
 
 def _transcript(
-    path: Path, hypothesis: Hypothesis, seconds: float, began: float, method: str, **more: Any
+    path: Path,
+    spoken: TimedText,
+    hypothesis: Hypothesis,
+    began: float,
+    method: str,
+    *,
+    segmented: bool = False,
+    **more: Any,
 ) -> Transcript:
+    seconds = spoken.duration
     return Transcript(
         audio=str(path),
-        text=hypothesis.text,
+        spoken=spoken,
         score=round(hypothesis.score, 4),
         confidence=round(hypothesis.confidence, 4),
-        duration=round(seconds, 3),
         rtf=round((time.perf_counter() - began) / seconds, 5) if seconds else None,
         decode=method,
+        segmented=segmented,
         **more,
     )

@@ -1,0 +1,135 @@
+"""A folder of transcripts that a run which was stopped goes on with."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import Any, Self
+
+from asrpack.bundle.staged import staged
+from asrpack.errors import InputError
+
+JOURNAL = ".transcribed.jsonl"
+
+
+class OutputFolder:
+    """Writes transcripts whole or not at all, and remembers of what they are.
+
+    The journal has a line for each transcript that is begun, and one when it is done: the size
+    and time of the recording and the options. Of several lines the last one counts.
+
+    Args:
+        folder: made where it is not there.
+        options: all that the text depends on, besides the recording.
+        overwrite: write everything anew, files of others too.
+
+    Raises:
+        InputError: the folder cannot be written, or another run writes to it.
+    """
+
+    def __init__(self, folder: Path, options: Mapping[str, Any], *, overwrite: bool) -> None:
+        self._folder, self._overwrite = folder, overwrite
+        told = json.dumps(options, sort_keys=True).encode()
+        self._options = hashlib.sha256(told).hexdigest()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._journal = (folder / JOURNAL).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._journal.close()
+            raise InputError(
+                "another run writes to this folder",
+                code="output-busy",
+                place=str(folder),
+                remedy="wait for it to end, or give another folder",
+            ) from None
+        self._known = self._read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._journal.close()
+
+    def claim(self, name: PurePath, recording: Path) -> Callable[[str], None] | None:
+        """What puts the transcript of a recording there; None where it is there already.
+
+        One that was edited since counts as there; what it returns raises as this does.
+
+        Raises:
+            InputError: a file is there that no run wrote, or it cannot be written.
+        """
+        target, state = self._folder / name, self._state(recording)
+        if os.path.lexists(target) and not self._overwrite:
+            if str(name) not in self._known:
+                raise InputError(
+                    "the file is there already, and not of a run into this folder",
+                    code="output-exists",
+                    place=str(target),
+                    remedy="move it away, or give --overwrite",
+                )
+            if state is not None and self._known[str(name)] == state:
+                return None
+        return partial(self._write, target, name, state)
+
+    def _write(
+        self, target: Path, name: PurePath, state: Mapping[str, Any] | None, text: str
+    ) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # File names need not be valid text.
+            with staged(target, text.encode("utf-8", "backslashreplace"), 0o644) as part:
+                self._note(name, None)
+                part.replace(target)
+            self._note(name, state)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _state(self, recording: Path) -> dict[str, Any] | None:
+        try:
+            found = recording.stat()
+        except OSError:  # standard input, or what cannot be read either
+            return None
+        return {"bytes": found.st_size, "modified": found.st_mtime_ns, "options": self._options}
+
+    def _note(self, name: PurePath, state: Mapping[str, Any] | None) -> None:
+        line = json.dumps({"output": str(name), "of": state})
+        self._journal.write(line + "\n")
+        self._journal.flush()
+
+    def _read(self) -> dict[str, Any]:
+        self._journal.seek(0)
+        known: dict[str, Any] = {}
+        whole = True
+        for line in self._journal:
+            whole = line.endswith("\n")
+            try:
+                item = json.loads(line)
+                known[item["output"]] = item["of"]
+            except (ValueError, TypeError, KeyError):
+                continue  # cut off, where the power went
+        if not whole:
+            self._journal.write("\n")
+        return known
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(
+            f"cannot write transcripts: {error.strerror}",
+            code="output-unwritable",
+            place=str(error.filename or self._folder),
+            remedy="check the path, its permissions and the room on the disk",
+        )

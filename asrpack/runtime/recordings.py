@@ -1,0 +1,113 @@
+"""The recordings that a command line names: files, folders, standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from asrpack.errors import InputError, UsageError
+
+STDIN = Path("-")
+# What libsndfile reads, by the ends of file names.
+SUFFIXES = frozenset(
+    f".{kind}"
+    for kind in (
+        *("aif", "aifc", "aiff", "au", "caf", "flac", "mp3", "nist"),
+        *("oga", "ogg", "opus", "rf64", "snd", "sph", "w64", "wav"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording to transcribe.
+
+    Attributes:
+        path: of the file, as it was given or found; :data:`STDIN` for standard input.
+        within: where it is in the folder that was given; of a file its name.
+    """
+
+    path: Path
+    within: PurePath
+
+
+def source_of(path: Path) -> Path | bytes:
+    """What :func:`asrpack.runtime.audio.read_audio` takes of a path; standard input is read."""
+    return sys.stdin.buffer.read() if path == STDIN else path
+
+
+def find_recordings(given: Sequence[Path]) -> tuple[list[Recording], int]:
+    """Files and standard input as they are; of folders all files with a name of audio, sorted.
+
+    Returns:
+        The recordings, and how many other files were passed over.
+
+    Raises:
+        UsageError: standard input is named more than once.
+        InputError: a folder cannot be read or has no audio in it.
+    """
+    if given.count(STDIN) > 1:
+        raise UsageError("standard input can be read once", code="usage", remedy="give - once")
+    found: list[Recording] = []
+    others = 0
+    for path in given:
+        if path == STDIN:
+            found.append(Recording(path, PurePath("stdin")))
+        elif path.is_dir():
+            files = sorted(_files(path))
+            audio = [item for item in files if item.suffix.lower() in SUFFIXES]
+            if not audio:
+                raise InputError(
+                    "the folder has no audio files in it",
+                    code="audio-none",
+                    place=str(path),
+                    remedy=f"names of audio end in {', '.join(sorted(SUFFIXES))}; a file that has "
+                    "another name can be given by itself",
+                )
+            found += [Recording(item, item.relative_to(path)) for item in audio]
+            others += len(files) - len(audio)
+        else:
+            found.append(Recording(path, PurePath(path.name)))
+    return found, others
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"cannot read the folder: {error.strerror}",
+            code="audio-folder",
+            place=str(error.filename),
+            remedy="check its permissions",
+        )
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(parent, name) for name in names)
+
+
+def output_names(recordings: Sequence[Recording], suffix: str) -> list[PurePath]:
+    """A name for what is written about each: ``talk.srt`` for ``talk.wav``.
+
+    Where two would get the same, they keep their whole names: ``talk.wav.srt``, ``talk.mp3.srt``.
+
+    Raises:
+        UsageError: that does not tell them apart either.
+    """
+    short = [item.within.with_suffix(suffix) for item in recordings]
+    seen = Counter(short)
+    names = [
+        name if seen[name] == 1 else item.within.with_name(item.within.name + suffix)
+        for name, item in zip(short, recordings, strict=True)
+    ]
+    (name, count) = Counter(names).most_common(1)[0]
+    if count > 1:
+        both = [str(item.path) for item, one in zip(recordings, names, strict=True) if one == name]
+        raise UsageError(
+            f"{both[0]} and {both[1]} would both be written to {name}",
+            code="output-twice",
+            remedy="transcribe them into different folders",
+        )
+    return names

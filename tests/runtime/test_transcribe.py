@@ -1,0 +1,217 @@
+"""Folders, standard input, formats and output folders, in both command lines."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import webvtt
+
+from asrpack.runtime.output_folder import JOURNAL
+from tests.runtime.conftest import Sealed
+from tests.runtime.test_commands import inside, keys, outside
+from tests.runtime.test_recognizer import NOISE
+
+QUIET = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    """Three recordings in a folder and one below it, with something else."""
+    folder = tmp_path / "audio"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.wav", "b.flac", "more/c.wav")):
+        soundfile.write(folder / name, NOISE[1000 * number :].astype(np.int16), 16000)
+    (folder / "notes.txt").write_text("no audio")
+    return folder
+
+
+def run(sealed: Sealed, *words: object) -> subprocess.CompletedProcess:
+    return outside("run", sealed.path, *words, *keys(sealed))
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != JOURNAL
+    }
+
+
+def test_a_folder_and_standard_input(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    """What a file gives by itself, it gives in a folder and from standard input."""
+    files = [audio / name for name in ("a.wav", "b.flac", "more/c.wav")]
+    one = run(sealed_once, *files, "--workers", 1)
+    assert (one.returncode, one.stderr) == (0, "")
+    assert run(sealed_once, audio).stdout == one.stdout
+    done = inside(sealed_once.path, "transcribe", audio, *keys(sealed_once), **QUIET)
+    assert (done.returncode, done.stdout, done.stderr) == (0, one.stdout, "")
+    words = ["run", sealed_once.path, "-", *keys(sealed_once)]
+    piped = subprocess.run(
+        [sys.executable, "-m", "asrpack", *map(str, words)],
+        stdin=files[0].open("rb"),
+        capture_output=True,
+        text=True,
+    )
+    assert piped.stdout.removeprefix("-: ") == one.stdout.splitlines(keepends=True)[0].removeprefix(
+        f"{files[0]}: "
+    )
+
+
+def test_formats(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    """Each is a file of its own, and what standard output shows of it is the same."""
+    (line,) = run(sealed_once, audio / "a.wav", "--json", "--times").stdout.splitlines()
+    spoken = json.loads(line)
+    words = [word for segment in spoken["segments"] for word in segment["words"]]
+    assert " ".join(word["word"] for word in words) == " ".join(spoken["text"].split())
+    for form, suffix in (
+        ("text", "txt"),
+        ("json", "json"),
+        ("srt", "srt"),
+        ("vtt", "vtt"),
+        ("ctm", "ctm"),
+    ):
+        out = tmp_path / form
+        done = run(sealed_once, audio / "a.wav", "--format", form, "-o", out)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr == "asrpack: 1 of 1 transcribed (0:00:02 of audio)\n"
+        (written,) = texts(out).items()
+        assert written[0] == f"a.{suffix}"
+        shown = run(sealed_once, audio / "a.wav", "--format", form).stdout
+        if form == "text":
+            assert written[1] == f"{spoken['text'].strip()}\n"
+        elif form == "json":
+            for text in (shown, written[1]):
+                assert json.loads(text)["text"] == spoken["text"]
+        else:
+            assert shown == written[1]
+    captions = webvtt.read(tmp_path / "vtt" / "a.vtt")
+    assert " ".join(item.text.replace("\n", " ") for item in captions) == spoken["text"].strip()
+    ctm = [line.split() for line in (tmp_path / "ctm" / "a.ctm").read_text().splitlines()]
+    assert [line[4] for line in ctm] == [word["word"] for word in words]
+    assert {line[0] for line in ctm} == {"a"}
+
+
+def test_a_folder_goes_on_where_it_was(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    """Done is done; what changed, failed or has other options is done again, and only that."""
+    out = tmp_path / "out"
+    (audio / "bad.wav").write_text("no audio")
+    done = run(sealed_once, audio, "-o", out)
+    assert done.returncode == 3 and done.stderr.count("remedy:") == 1
+    assert done.stderr.splitlines()[-1] == (
+        "asrpack: 3 of 4 transcribed (0:00:06 of audio); "
+        f"1 failed: {audio / 'bad.wav'}; 1 other files passed over"
+    )
+    first = texts(out)
+    assert set(first) == {"a.txt", "b.txt", "more/c.txt"}
+
+    (out / "a.txt").write_text("edited")
+    soundfile.write(audio / "bad.wav", NOISE.astype(np.int16), 16000)
+    os.utime(audio / "b.flac")
+    done = run(sealed_once, audio, "-o", out)
+    assert done.returncode == 0
+    assert "2 of 4 transcribed" in done.stderr and "2 there already" in done.stderr
+    assert texts(out) == first | {"a.txt": "edited", "bad.txt": first["a.txt"]}
+
+    done = run(sealed_once, audio, "-o", out, "--decode", "ctc_greedy_search")
+    assert "4 of 4 transcribed" in done.stderr
+    assert texts(out)["a.txt"] != "edited"
+    assert [path for path in out.rglob(".*") if path.name != JOURNAL] == []
+
+
+def test_a_run_that_was_killed_is_finished(
+    sealed_once: Sealed, audio: Path, tmp_path: Path
+) -> None:
+    """Whatever it was doing: files are whole or not there, and the rest is done."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(200):
+        os.link(audio / "a.wav", many / f"{number:03}.wav")
+    out = tmp_path / "out"
+    words = ["run", sealed_once.path, many, "-o", out, *keys(sealed_once)]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "asrpack", *map(str, words)], stderr=subprocess.DEVNULL
+    )
+    while len(list(out.glob("*.txt"))) < 20:
+        assert child.poll() is None
+        time.sleep(0.005)
+    child.kill()
+    child.wait()
+    with (out / JOURNAL).open("a") as journal:
+        journal.write('{"output": "1')  # as where the power goes
+    before = set(texts(out).values())
+    done = outside(*words)
+    assert done.returncode == 0
+    kept = int(done.stderr.split(" there already")[0].rpartition(" ")[2])
+    assert 19 <= kept < 200
+    after = {name: text for name, text in texts(out).items() if name.endswith(".txt")}
+    assert len(after) == 200 and set(after.values()) <= before
+    assert "200 there already" in outside(*words).stderr
+
+
+def test_files_of_others_are_left_alone(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.txt").write_text("mine")
+    done = run(sealed_once, audio, "-o", out)
+    assert done.returncode == 3
+    assert f"{out / 'a.txt'}: the file is there already" in done.stderr
+    assert texts(out)["a.txt"] == "mine" and "2 of 3 transcribed" in done.stderr
+    done = run(sealed_once, audio, "-o", out, "--overwrite")
+    assert done.returncode == 0 and "3 of 3 transcribed" in done.stderr
+    assert texts(out)["a.txt"] != "mine"
+
+
+def test_one_run_a_folder(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with (out / JOURNAL).open("w") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        done = run(sealed_once, audio, "-o", out)
+    assert done.returncode == 3 and "another run writes to this folder" in done.stderr
+    assert texts(out) == {}
+
+
+def test_names_that_would_collide(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    soundfile.write(audio / "a.flac", NOISE.astype(np.int16), 16000)
+    done = run(sealed_once, audio, "-o", tmp_path / "out")
+    assert done.returncode == 0
+    assert set(texts(tmp_path / "out")) == {"a.flac.txt", "a.wav.txt", "b.txt", "more/c.txt"}
+    done = run(sealed_once, audio / "a.wav", audio / "../audio/a.wav", "-o", tmp_path / "other")
+    assert done.returncode == 2 and "would both be written to a.wav.txt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "cause"),
+    [
+        (["a.wav", "--format", "docx"], 2, "no format 'docx'"),
+        (["a.wav", "--format", "srt", "--json"], 2, "--json and --format srt"),
+        (["a.wav", "--overwrite"], 2, "--overwrite is for files"),
+        ([".", "--format", "srt"], 2, "a document of one recording, and here are 3"),
+        (["-", "-"], 2, "standard input can be read once"),
+        (["nothing"], 3, "no audio files in it"),
+        (["a.wav", "-o", "a.wav"], 3, "cannot write transcripts"),
+    ],
+)
+def test_what_cannot_be(
+    sealed_once: Sealed, audio: Path, words: list[str], code: int, cause: str
+) -> None:
+    (audio / "nothing").mkdir()
+    here = [
+        word if word[0] == "-" or not (audio / word).exists() else audio / word for word in words
+    ]
+    for done in (
+        run(sealed_once, *here),
+        inside(sealed_once.path, "transcribe", *here, *keys(sealed_once), **QUIET),
+    ):
+        assert done.returncode == code, done.stderr
+        said = done.stdout + done.stderr
+        assert cause in said and "remedy" in said and "Traceback" not in said
