@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrpack.errors import InputError
-from asrpack.runtime.recordings import Recording
+from asrpack.runtime.recordings import NamedAudio
 from asrpack.runtime.threads import default_threads
 from asrpack.runtime.transcripts import Transcript
 
@@ -52,9 +52,9 @@ def share_cores(recordings: int, workers: int, threads: int) -> tuple[int, int]:
 
 
 def transcribe_all(
-    recordings: Sequence[Recording],
+    recordings: Sequence[NamedAudio],
     transcribe: Callable[[Path], Transcript],
-    claim: Callable[[Recording], Put | None],
+    claim: Callable[[NamedAudio], Put | None],
     *,
     workers: int,
     fail: Callable[[InputError], None],

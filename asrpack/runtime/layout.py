@@ -14,7 +14,7 @@ from asrpack.runtime.batch import Put
 from asrpack.runtime.console import say
 from asrpack.runtime.formats import to_ctm, to_srt, to_text, to_vtt
 from asrpack.runtime.output_folder import OutputFolder
-from asrpack.runtime.recordings import Recording, output_names
+from asrpack.runtime.recordings import NamedAudio, output_names
 from asrpack.runtime.transcripts import Transcript
 
 # Documents of one recording each.
@@ -41,7 +41,7 @@ class Layout:
         """Whether the format tells when each word was spoken."""
         return self.form in SUBTITLES | {"ctm"}
 
-    def check(self, recordings: Sequence[Recording]) -> None:
+    def check(self, recordings: Sequence[NamedAudio]) -> None:
         """Refuses what cannot be laid out so.
 
         Raises:
@@ -59,8 +59,8 @@ class Layout:
 
     @contextmanager
     def open(
-        self, recordings: Sequence[Recording], options: Mapping[str, Any]
-    ) -> Iterator[Callable[[Recording], Put | None]]:
+        self, recordings: Sequence[NamedAudio], options: Mapping[str, Any]
+    ) -> Iterator[Callable[[NamedAudio], Put | None]]:
         """What :func:`asrpack.runtime.batch.transcribe_all` asks where a transcript goes.
 
         Args:
@@ -76,7 +76,7 @@ class Layout:
         options = {"format": self.form, **options}
         with OutputFolder(self.folder, options, overwrite=self.overwrite) as folder:
 
-            def claim(recording: Recording) -> Put | None:
+            def claim(recording: NamedAudio) -> Put | None:
                 write = folder.claim(names[recording], recording.path)
                 return (
                     None if write is None else lambda transcript: write(self._document(transcript))
@@ -84,7 +84,7 @@ class Layout:
 
             yield claim
 
-    def _names(self, recordings: Sequence[Recording]) -> Sequence[PurePath]:
+    def _names(self, recordings: Sequence[NamedAudio]) -> Sequence[PurePath]:
         return output_names(recordings, ".txt" if self.form == "text" else f".{self.form}")
 
     def _print(self, transcript: Transcript) -> None:

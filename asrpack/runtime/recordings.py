@@ -1,4 +1,4 @@
-"""The recordings that a command line names: files, folders, standard input."""
+"""The audio that a command line names: files, folders, standard input."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from asrpack.errors import InputError, UsageError
 
@@ -23,7 +24,7 @@ SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
-class Recording:
+class NamedAudio:
     """One recording to transcribe.
 
     Attributes:
@@ -35,12 +36,14 @@ class Recording:
     within: PurePath
 
 
-def source_of(path: Path) -> Path | bytes:
-    """What :func:`asrpack.runtime.audio.read_audio` takes of a path; standard input is read."""
-    return sys.stdin.buffer.read() if path == STDIN else path
+def source_of(path: Path) -> Path | bytes | BinaryIO:
+    """What :func:`asrpack.runtime.audio.stream_audio` takes; a pipe is read to its end for that."""
+    if path != STDIN:
+        return path
+    return sys.stdin.buffer if sys.stdin.buffer.seekable() else sys.stdin.buffer.read()
 
 
-def find_recordings(given: Sequence[Path]) -> tuple[list[Recording], int]:
+def find_recordings(given: Sequence[Path]) -> tuple[list[NamedAudio], int]:
     """Files and standard input as they are; of folders all files with a name of audio, sorted.
 
     Returns:
@@ -52,11 +55,11 @@ def find_recordings(given: Sequence[Path]) -> tuple[list[Recording], int]:
     """
     if given.count(STDIN) > 1:
         raise UsageError("standard input can be read once", code="usage", remedy="give - once")
-    found: list[Recording] = []
+    found: list[NamedAudio] = []
     others = 0
     for path in given:
         if path == STDIN:
-            found.append(Recording(path, PurePath("stdin")))
+            found.append(NamedAudio(path, PurePath("stdin")))
         elif path.is_dir():
             files = sorted(_files(path))
             audio = [item for item in files if item.suffix.lower() in SUFFIXES]
@@ -68,10 +71,10 @@ def find_recordings(given: Sequence[Path]) -> tuple[list[Recording], int]:
                     remedy=f"names of audio end in {', '.join(sorted(SUFFIXES))}; a file that has "
                     "another name can be given by itself",
                 )
-            found += [Recording(item, item.relative_to(path)) for item in audio]
+            found += [NamedAudio(item, item.relative_to(path)) for item in audio]
             others += len(files) - len(audio)
         else:
-            found.append(Recording(path, PurePath(path.name)))
+            found.append(NamedAudio(path, PurePath(path.name)))
     return found, others
 
 
@@ -88,7 +91,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names)
 
 
-def output_names(recordings: Sequence[Recording], suffix: str) -> list[PurePath]:
+def output_names(recordings: Sequence[NamedAudio], suffix: str) -> list[PurePath]:
     """A name for what is written about each: ``talk.srt`` for ``talk.wav``.
 
     Where two would get the same, they keep their whole names: ``talk.wav.srt``, ``talk.mp3.srt``.

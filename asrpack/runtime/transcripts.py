@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from asrpack.runtime.audio import read_audio
+from asrpack.bundle.model import ModelDescription
+from asrpack.errors import InputError
+from asrpack.runtime.audio import stream_audio
 from asrpack.runtime.decoding import ContextGraph, UnitTime
 from asrpack.runtime.endpointing import Endpointing
 from asrpack.runtime.formats import to_json
+from asrpack.runtime.pieces import LONGEST_SECONDS, Recording
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.recordings import source_of
 from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.streaming import StreamingRecognizer
-from asrpack.runtime.timed_text import TimedText, join_segments, timed_segment
+from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
 
 # What a microphone gives at a time.
 _PIECE_SECONDS = 0.1
@@ -63,8 +68,8 @@ class Transcript:
     Attributes:
         audio: the path as it was given.
         spoken: what was recognised, and when.
-        score: log-probability as the method defines it.
-        confidence: see :class:`asrpack.runtime.search.Hypothesis`.
+        score: log-probability as the method defines it, the sum of all pieces'.
+        confidence: see :class:`asrpack.runtime.search.Hypothesis`; the least of all pieces'.
         rtf: seconds of processing for a second of audio; None for audio without samples.
         decode: the method used.
         segmented: whether the segments are of the recording, not the recording itself.
@@ -116,39 +121,61 @@ class Transcript:
 def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Transcript:
     """Reads and transcribes one recording, a file or :data:`recordings.STDIN`.
 
+    One of up to 30 s is recognised as a whole, a longer one piece by piece
+    (:mod:`asrpack.runtime.pieces`); there is no more of it in memory than a piece.
+
     Raises:
-        InputError: it cannot be read, or is longer than the model takes.
+        InputError: it cannot be read, or the n-best of more than a piece are asked for.
         KeyFileError: the licence does not allow it.
     """
     began = time.perf_counter()
     about = recognizer.description
-    samples = read_audio(source_of(path), about.sample_rate, max_seconds=recognizer.max_seconds)
-    seconds = len(samples) / about.sample_rate
-    encoded, nbest = recognizer.recognise(samples, wishes.method, wishes.hotwords)
+    longest = min(LONGEST_SECONDS, recognizer.max_seconds or math.inf)
+    recording = Recording(source_of(path), about.sample_rate, longest=longest)
+    segments: list[TimedSegment] = []
+    best: list[Hypothesis] = []
+    units: list[SpokenUnit] = []
     more: dict[str, Any] = {}
-    if wishes.nbest:
-        more["nbest"] = tuple(
-            Alternative(item.text, round(item.score, 4), round(item.confidence, 4))
-            for item in nbest[: wishes.nbest]
-        )
-    times: list[UnitTime] = []
-    if wishes.times:
-        eos_id = about.eos_id % len(about.tokens)
-        found = recognizer.times(encoded, nbest[0], seconds)
-        # As far as the text goes: CTC may find units behind the end.
-        times = list(takewhile(lambda item: item.unit != eos_id, found))
-        more["units"] = tuple(
-            SpokenUnit(
-                about.tokens[item.unit],
-                round(item.start, 3),
-                round(item.end, 3),
-                round(item.confidence, 4),
+    for piece in recording:
+        seconds = len(piece.samples) / about.sample_rate
+        if wishes.nbest and recording.seconds > longest:
+            raise InputError(
+                f"the n-best are told of recordings of up to {longest:.0f} s",
+                code="audio-too-long",
+                place=str(path),
+                remedy="leave --nbest out, or cut the recording at pauses",
             )
-            for item in times
+        encoded, nbest = recognizer.recognise(piece.samples, wishes.method, wishes.hotwords)
+        best.append(nbest[0])
+        if wishes.nbest:
+            more["nbest"] = tuple(
+                Alternative(item.text, round(item.score, 4), round(item.confidence, 4))
+                for item in nbest[: wishes.nbest]
+            )
+        times = recognizer.times(encoded, nbest[0], seconds) if wishes.times else []
+        units += _spoken_units(times, about, piece.start)
+        segments.append(
+            timed_segment(nbest[0], times, about, start=piece.start, end=piece.start + seconds)
         )
-    segment = timed_segment(nbest[0], times, about, start=0.0, end=seconds)
-    spoken = join_segments([segment], seconds, about)
-    return _transcript(path, spoken, nbest[0], began, wishes.method, **more)
+    if wishes.times:
+        more["units"] = tuple(units)
+    spoken = join_segments(segments, recording.seconds, about)
+    more["segmented"] = recording.seconds > longest
+    return _transcript(path, spoken, best, began, wishes.method, **more)
+
+
+def _spoken_units(
+    times: Sequence[UnitTime], about: ModelDescription, offset: float
+) -> Iterator[SpokenUnit]:
+    """As far as the text goes: CTC may find units behind the end."""
+    eos_id = about.eos_id % len(about.tokens)
+    for item in takewhile(lambda item: item.unit != eos_id, times):
+        yield SpokenUnit(
+            about.tokens[item.unit],
+            round(offset + item.start, 3),
+            round(offset + item.end, 3),
+            round(item.confidence, 4),
+        )
 
 
 def stream_file(streams: StreamingRecognizer, path: Path, wishes: Wishes) -> Transcript:
@@ -162,36 +189,38 @@ def stream_file(streams: StreamingRecognizer, path: Path, wishes: Wishes) -> Tra
     """
     began = time.perf_counter()
     about = streams.recognizer.description
-    samples = read_audio(source_of(path), about.sample_rate)
     stream = streams.stream(wishes.method, Endpointing(), wishes.hotwords)
     piece = round(about.sample_rate * _PIECE_SECONDS)
-    for start in range(0, len(samples), piece):
-        stream.accept(samples[start : start + piece])
+    count = 0
+    for block in stream_audio(source_of(path), about.sample_rate):
+        count += len(block)
+        for start in range(0, len(block), piece):
+            stream.accept(block[start : start + piece])
     hypothesis = stream.finish()
     segments = [
         timed_segment(segment.hypothesis, (), about, start=segment.start, end=segment.end)
         for segment in stream.segments
     ]
-    spoken = join_segments(segments, len(samples) / about.sample_rate, about)
-    return _transcript(path, spoken, hypothesis, began, wishes.method, segmented=True)
+    spoken = join_segments(segments, count / about.sample_rate, about)
+    return _transcript(path, spoken, [hypothesis], began, wishes.method, segmented=True)
 
 
 def _transcript(
     path: Path,
     spoken: TimedText,
-    hypothesis: Hypothesis,
+    found: Sequence[Hypothesis],
     began: float,
     method: str,
     *,
-    segmented: bool = False,
+    segmented: bool,
     **more: Any,
 ) -> Transcript:
     seconds = spoken.duration
     return Transcript(
         audio=str(path),
         spoken=spoken,
-        score=round(hypothesis.score, 4),
-        confidence=round(hypothesis.confidence, 4),
+        score=round(sum(item.score for item in found), 4),
+        confidence=round(min((item.confidence for item in found), default=1.0), 4),
         rtf=round((time.perf_counter() - began) / seconds, 5) if seconds else None,
         decode=method,
         segmented=segmented,

@@ -170,15 +170,15 @@ def test_a_bad_file_does_not_stop_the_others(sealed_once: Sealed, audio: Path) -
     assert done.returncode == 3
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
         str(audio / "a.wav"),
+        str(audio / "long.wav"),
         str(audio / "silent.wav"),
     ]
     for name, cause in (
         ("bad.wav", "not audio that can be decoded"),
         ("none.wav", "No such file"),
-        ("long.wav", "this model takes at most 10.0 s"),
     ):
         assert any(name in line and cause in line for line in done.stderr.splitlines()), name
-    assert done.stderr.count("remedy:") == 3
+    assert done.stderr.count("remedy:") == 2
     assert "Traceback" not in done.stderr
 
 

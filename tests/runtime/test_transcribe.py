@@ -215,3 +215,62 @@ def test_what_cannot_be(
         assert done.returncode == code, done.stderr
         said = done.stdout + done.stderr
         assert cause in said and "remedy" in said and "Traceback" not in said
+
+
+@pytest.fixture(scope="module")
+def speech(quickstart: Path) -> np.ndarray:
+    """15 s of somebody speaking, 16 kHz."""
+    files = sorted((quickstart / "data/human").glob("*.wav"))
+    spoken = np.concatenate([soundfile.read(path, dtype="int16")[0] for path in files])
+    return np.tile(spoken, -(-16000 * 15 // len(spoken)))[: 16000 * 15]
+
+
+def test_a_recording_that_is_longer_than_the_model_takes(
+    sealed_once: Sealed, speech: np.ndarray, tmp_path: Path
+) -> None:
+    """In pieces, cut where nobody speaks; times are of the recording."""
+    silence = np.zeros(16000 * 20, np.int16)
+    soundfile.write(tmp_path / "long.wav", np.concatenate([silence, speech]), 16000)
+    words = [tmp_path / "long.wav", "--json"]
+    (line,) = run(sealed_once, *words, "--times").stdout.splitlines()
+    spoken = json.loads(line)
+    assert spoken["duration"] == 35.0 and len(spoken["segments"]) > 1
+    assert spoken["text"] == " ".join(item["text"] for item in spoken["segments"])
+    for item in spoken["segments"]:
+        assert 19 < item["start"] < item["end"] <= 35 and item["end"] - item["start"] <= 10
+        edges = [word[edge] for word in item["words"] for edge in ("start", "end")]
+        assert edges == sorted(edges) and item["start"] <= edges[0] and edges[-1] <= item["end"]
+    assert spoken["units"][0]["start"] >= spoken["segments"][0]["start"]
+    done = run(sealed_once, *words, "--nbest", 2)
+    assert done.returncode == 3 and "n-best are told of recordings of up to 10 s" in done.stderr
+    with (tmp_path / "long.wav").open("rb") as stream:
+        words = ["run", sealed_once.path, "-", *keys(sealed_once)]
+        piped = subprocess.run(
+            [sys.executable, "-m", "asrpack", *map(str, words)],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+        )
+    assert piped.stdout == f"-: {spoken['text']}\n".replace(" \n", "\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [[], ["--streaming"]], ids=["pieces", "streaming"])
+def test_memory_does_not_grow_with_the_recording(
+    streaming_sealed: Sealed, speech: np.ndarray, tmp_path: Path, flags: list[str]
+) -> None:
+    peaks = []
+    for minutes in (2, 20):
+        path = tmp_path / f"{minutes}.flac"
+        with soundfile.SoundFile(path, "w", samplerate=16000, channels=1) as stream:
+            for _ in range(minutes * 4):
+                stream.write(speech)
+        words = ["run", streaming_sealed.path, path, *keys(streaming_sealed), *flags]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "asrpack", *map(str, words)], stdout=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        assert status == 0
+        peaks.append(usage.ru_maxrss / 1024)
+    # Samples of 18 more minutes are 66 MB.
+    assert peaks[1] - peaks[0] < 20, peaks

@@ -114,6 +114,12 @@ def test_json_parses_back(spoken: TimedText) -> None:
     ]
 
 
+def test_what_looks_like_markup_is_none() -> None:
+    spoken = recording(TimedSegment("<b>x</b> --> y & <unk>", 0.0, 3.0))
+    assert to_vtt(spoken).endswith("\n&lt;b&gt;x&lt;/b&gt; --&gt; y &amp; &lt;unk&gt;\n")
+    assert to_srt(spoken).endswith("\n<b>x</b> → y & <unk>\n")
+
+
 def test_sentences_end_subtitles() -> None:
     assert make_cues(recording(SPEECH, CHINESE))[:2] == [
         Cue(0, 6080, ("seven of hearts, and then the king", "of spades took the ace of diamonds.")),
