@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def read_contents(bundle: Path) -> dict[str, Any]:
         "metadata": metadata.as_dict(),
         "files": files,
         "bytes": sum(item["size"] for item in files),
-        "encrypted": [asdict(item) for item in envelope.header.files],
+        "encrypted": [{"path": item.path, "size": item.size} for item in envelope.header.files],
         "recipients": [{"kid": item.kid, "kem": item.kem} for item in envelope.recipients],
         "signer": hashlib.sha256(envelope.header.signer).hexdigest(),
         "evaluation": _evaluation(bundle),

@@ -2,28 +2,25 @@
 
 ``model/envelope.json`` holds a header and, for each recipient, the files' data keys wrapped by
 HPKE (RFC 9180), or under a passphrase, with the header's SHA-256 as ``info``: a header that was
-changed opens nothing.
-Each file is a Cobblestone-256 payload (C2SP chunked encryption) under a key of its own.
-docs/format.md has every field.
+changed opens nothing. docs/format.md has every field.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import itertools
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.cobblestone import Cobblestone256Decryptor
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 
 from asrpack.bundle import passphrase
 from asrpack.bundle.keys import Key
+from asrpack.bundle.payload import EncryptedFile
 from asrpack.bundle.verify import (
     FormatError,
     canonical_base64,
@@ -36,8 +33,6 @@ from asrpack.errors import IntegrityError, KeyFileError
 
 ENVELOPE_FILE = "model/envelope.json"
 ENVELOPE_FORMAT = "asrpack-envelope/1"
-PAYLOAD_VERSION = "1"
-CIPHER = "cobblestone-256"
 SUITE = "hpke-hkdf-sha256-aes-256-gcm"
 KEMS = {"x-wing": hpke.KEM.MLKEM768_X25519, "x25519": hpke.KEM.X25519}
 DATA_KEY_SIZE = 32
@@ -45,7 +40,6 @@ HPKE_TAG_SIZE = 16
 MAX_RECIPIENTS = 64
 MAX_ENCRYPTED_FILES = 64
 MAX_ENVELOPE = 1 << 20
-MAX_PLAINTEXT = 64 << 30
 
 _SHAPE = {
     "header": {
@@ -53,30 +47,15 @@ _SHAPE = {
         "suite": str,
         "bundle_id": str,
         "signer": str,
-        "files": [{"path": str, "size": int, "cipher": str}],
+        "files": [dict],
     },
     "recipients": [dict],
 }
 _STANZA = {"kid": str, "kem": str, "wrapped": str}
 _COST = {"memory": int, "passes": int, "lanes": int}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 _HEX = re.compile(r"[0-9a-f]{64}")
-_READ_SIZE = 1 << 20
 _DAMAGED = "get the bundle again from its vendor"
-
-
-@dataclass(frozen=True)
-class EncryptedFile:
-    """A file under the envelope; its ciphertext is ``model/<path>.enc``.
-
-    Attributes:
-        path: name of the plaintext, e.g. ``encoder.onnx``.
-        size: of the plaintext, in bytes.
-    """
-
-    path: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -128,19 +107,13 @@ class Header:
             "suite": SUITE,
             "bundle_id": self.bundle_id,
             "signer": base64.b64encode(self.signer).decode(),
-            "files": [
-                {"path": item.path, "size": item.size, "cipher": CIPHER} for item in self.files
-            ],
+            "files": [item.as_json() for item in self.files],
         }
 
     @property
     def info(self) -> bytes:
         """HPKE's ``info``: SHA-256 of the header in canonical JSON."""
         return hashlib.sha256(canonical_json(self.as_json())).digest()
-
-    def context(self, path: str) -> bytes:
-        """Cobblestone's context: ties a ciphertext to this bundle and its place in it."""
-        return f"{self.bundle_id}|{path}|{PAYLOAD_VERSION}".encode()
 
 
 @dataclass(frozen=True)
@@ -280,30 +253,6 @@ def _unwrap_by_passphrase(envelope: Envelope, identity: Key) -> bytes:
     )
 
 
-def decrypt(ciphertext: bytes, key: bytes, context: bytes, place: str = "payload") -> bytes:
-    """Decrypts one Cobblestone-256 payload; returns nothing before all of it is verified.
-
-    Raises:
-        IntegrityError: another key or context, or a ciphertext that was cut, changed or extended.
-    """
-    decryptor = Cobblestone256Decryptor(key, context)
-    # BytesIO gives its buffer away without a copy: one plaintext in memory, not two.
-    plaintext = io.BytesIO()
-    view = memoryview(ciphertext)
-    try:
-        for start in range(0, len(view), _READ_SIZE):
-            plaintext.write(decryptor.update(view[start : start + _READ_SIZE]))
-        plaintext.write(decryptor.finalize())
-    except InvalidTag:
-        raise IntegrityError(
-            "the ciphertext does not decrypt: it was cut, changed or moved",
-            code="ciphertext",
-            place=place,
-            remedy=_DAMAGED,
-        ) from None
-    return plaintext.getvalue()
-
-
 def _parse(data: bytes) -> Envelope:
     code = "envelope-format"
     outer = strict_json(data, MAX_ENVELOPE)
@@ -315,13 +264,7 @@ def _parse(data: bytes) -> Envelope:
         raise FormatError(code, "its bundle_id is not a UUID of version 4")
     if head["suite"] != SUITE:
         raise FormatError("envelope-algorithm", f"the suite {head['suite']!r} is not known")
-    files = []
-    for item in head["files"]:
-        if item["cipher"] != CIPHER:
-            raise FormatError("envelope-algorithm", f"the cipher {item['cipher']!r} is not known")
-        if not _NAME.fullmatch(item["path"]) or not 0 <= item["size"] <= MAX_PLAINTEXT:
-            raise FormatError(code, "a file has a path or size that is not allowed")
-        files.append(EncryptedFile(item["path"], item["size"]))
+    files = [EncryptedFile.from_json(item) for item in head["files"]]
     if not 0 < len(files) <= MAX_ENCRYPTED_FILES or not _ascending([f.path for f in files]):
         raise FormatError(code, "its files are none, too many, unsorted or given twice")
     recipients = []

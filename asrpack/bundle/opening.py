@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from asrpack.bundle.keys import Key, armour, signing_public
 from asrpack.bundle.licence import LockedBundle
 from asrpack.bundle.licence_body import LicensedBundle
 from asrpack.bundle.metadata import BundleMetadata, unix_seconds
+from asrpack.bundle.payload import Decryption, is_payload
+from asrpack.bundle.plaintext import Plaintext
 from asrpack.bundle.verify import (
     METADATA_FILE,
+    Finding,
     FormatError,
     RefusedError,
     Verified,
     directory_fault,
+    processors,
     show,
     verify_bundle,
 )
@@ -38,7 +43,7 @@ class Opened:
 
     verified: Verified
     metadata: BundleMetadata
-    files: dict[str, bytes] = field(repr=False)
+    files: dict[str, Plaintext] = field(repr=False)
     engine_key: bytes = field(repr=False)
 
 
@@ -50,29 +55,37 @@ def check_bundle(bundle: Path, trust: Sequence[bytes]) -> Verified:
         IntegrityError, ErrorGroup: the bundle is refused, for one reason or several.
         KeyFileError: a trusted key or policy cannot be read.
     """
+    return _check(bundle, trust, lambda path: False)
+
+
+def _check(bundle: Path, trust: Sequence[bytes], later: Callable[[str], bool]) -> Verified:
     if fault := directory_fault(bundle):
         code, message, remedy = fault
         raise InputError(message, code=code, place=str(bundle), remedy=remedy)
     try:
-        return verify_bundle(bundle, trust)
+        return verify_bundle(bundle, trust, later)
     except FormatError as error:
         raise KeyFileError(f"what is trusted cannot be used: {error}", code=error.code) from None
     except RefusedError as refused:
-        errors: list[AsrpackError] = [
-            IntegrityError(
-                show(item.message),
-                code=item.code,
-                place=show(item.path) if item.path else str(bundle),
-                remedy=item.remedy,
-            )
-            for item in refused.findings
-        ]
-        raise errors[0] if len(errors) == 1 else ErrorGroup(errors) from None
+        raise _refusal(refused.findings, bundle) from None
+
+
+def _refusal(findings: Sequence[Finding], bundle: Path) -> AsrpackError:
+    errors: list[AsrpackError] = [
+        IntegrityError(
+            show(item.message),
+            code=item.code,
+            place=show(item.path) if item.path else str(bundle),
+            remedy=item.remedy,
+        )
+        for item in findings
+    ]
+    return errors[0] if len(errors) == 1 else ErrorGroup(errors)
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A verified bundle, not decrypted.
+    """A verified bundle, not decrypted; its payloads may be left to be read.
 
     Attributes:
         envelope: the bytes of ``model/envelope.json``.
@@ -99,9 +112,13 @@ def read_sealed(bundle: Path, trust: Sequence[bytes] = ()) -> Sealed:
     Raises:
         InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`.
     """
+    return _read_sealed(bundle, trust, lambda path: False)
+
+
+def _read_sealed(bundle: Path, trust: Sequence[bytes], later: Callable[[str], bool]) -> Sealed:
     if not trust and bundle.is_dir():
         trust = [_named_signer(bundle)]
-    verified = check_bundle(bundle, trust)
+    verified = _check(bundle, trust, later)
     metadata = BundleMetadata.from_json(_read(verified, METADATA_FILE), METADATA_FILE)
     data = _read(verified, envelopes.ENVELOPE_FILE)
     header = envelopes.Envelope.from_json(data).header
@@ -154,25 +171,48 @@ def open_sealed(
         InputError, IntegrityError, ErrorGroup, KeyFileError: as :func:`check_bundle`; also
             KeyFileError where the bundle is not for this identity, or ``unlock`` says so.
     """
-    sealed = read_sealed(bundle, trust)
-    verified, header = sealed.verified, sealed.header
+    sealed = _read_sealed(bundle, trust, is_payload)
     keys = _data_keys(sealed, identity, unlock)
-    files = {}
-    for item in header.files:
-        name = f"model/{item.path}.enc"
-        plain = envelopes.decrypt(
-            _read(verified, name), keys[item.path], header.context(item.path), name
+    files = _decrypt(sealed, keys)
+    secret = b"".join(keys[item.path] for item in sealed.header.files)
+    return Opened(
+        sealed.verified, sealed.metadata, files, _engine_key(secret, sealed.header.bundle_id)
+    )
+
+
+def _decrypt(sealed: Sealed, keys: Mapping[str, bytes]) -> dict[str, Plaintext]:
+    """Reads each payload once: what is hashed is what is decrypted."""
+    verified, header = sealed.verified, sealed.header
+    files = {item.path: Plaintext(item.size) for item in header.files}
+    jobs = {
+        part.name: Decryption(
+            part, keys[item.path], files[item.path].view[part.start : part.start + part.size]
         )
-        if len(plain) != item.size:
-            raise IntegrityError(
-                f"decrypts to {len(plain)} bytes, not {item.size}",
-                code="ciphertext",
-                place=name,
-                remedy="get the bundle again from its vendor",
-            )
-        files[item.path] = plain
-    secret = b"".join(keys[item.path] for item in header.files)
-    return Opened(verified, sealed.metadata, files, _engine_key(secret, header.bundle_id))
+        for item in header.files
+        for part in item.parts(header.bundle_id)
+    }
+    if unknown := sorted(verified.unread - set(jobs)):
+        raise IntegrityError(
+            "the envelope names no such file, or fewer parts of it",
+            code="envelope-files",
+            place=unknown[0],
+            remedy="get the bundle again from its vendor",
+        )
+
+    def stream(name: str) -> tuple[Finding, ...]:
+        try:
+            verified.stream(name, jobs[name])
+        except RefusedError as refused:
+            return refused.findings
+        return ()
+
+    with ThreadPoolExecutor(processors()) as pool:
+        findings = [item for found in pool.map(stream, jobs) for item in found]
+    if findings:
+        raise _refusal(findings, verified.root)
+    for job in jobs.values():
+        job.finish()
+    return files
 
 
 def lock_of(sealed: Sealed, identity: Key | None) -> LockedBundle | None:

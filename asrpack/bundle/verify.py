@@ -292,6 +292,7 @@ class Verified:
         digests: SHA-256 (hexadecimal) of each file by its path.
         statement: the bytes that were signed.
         signatures: all that there are, ``model.sig`` first.
+        unread: paths whose bytes were left to be compared by :meth:`read` or :meth:`stream`.
     """
 
     root: Path
@@ -299,6 +300,7 @@ class Verified:
     digests: Mapping[str, str]
     statement: bytes = field(repr=False)
     signatures: tuple[Signature, ...]
+    unread: frozenset[str] = frozenset()
 
     def read(self, name: str) -> bytes:
         """The signed bytes of one file.
@@ -318,6 +320,24 @@ class Verified:
         if hashlib.sha256(data).hexdigest() != self.digests[name]:
             raise RefusedError([_finding("changed-file", name, "changed since it was verified")])
         return data
+
+    def stream(self, name: str, use: Callable[[memoryview], None]) -> None:
+        """Reads one file once, and hands the very bytes that it hashes to ``use``, in pieces.
+
+        What ``use`` made of them counts only once this returns.
+
+        Raises:
+            RefusedError: not a signed file, or not the signed bytes.
+        """
+        if name not in self.digests:
+            raise RefusedError([_finding("missing-file", name, "is not part of the bundle")])
+        try:
+            with open_directory(self.root) as top:
+                fault = _check_file(top, name, self.digests[name], use)
+        except OSError as error:
+            fault = _unreadable(name, error)
+        if fault:
+            raise RefusedError([fault])
 
 
 def _finding(code: str, path: str | None, message: str) -> Finding:
@@ -883,8 +903,15 @@ def read_beneath(root: Path, path: str, limit: int) -> bytes:
             return stream.read(size)
 
 
-def hash_beneath(root: int, path: str) -> str:
+def _ignore(piece: memoryview) -> None:
+    pass
+
+
+def hash_beneath(root: int, path: str, use: Callable[[memoryview], None] = _ignore) -> str:
     """SHA-256 (hexadecimal) of one file below the directory descriptor ``root``.
+
+    Args:
+        use: gets the bytes, too, in order and in pieces, each valid until it returns.
 
     Raises:
         OSError: it cannot be read, is no regular file, or is over 64 GiB.
@@ -898,7 +925,27 @@ def hash_beneath(root: int, path: str) -> str:
             if max(size, os.fstat(handle).st_size) > MAX_FILE:
                 raise OSError(errno.EFBIG, f"is over {MAX_FILE} bytes")
             whole.update(buffer[:count])
+            use(buffer[:count])
     return whole.hexdigest()
+
+
+def processors() -> int:
+    """How many files are hashed at a time: as many as this process may use processors."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return len(allowed) or os.cpu_count() or 1
+
+
+def _check_file(
+    root: int, path: str, digest: str, use: Callable[[memoryview], None] = _ignore
+) -> Finding | None:
+    try:
+        actual = hash_beneath(root, path, use)
+    except OSError as error:
+        return _unreadable(path, error)
+    if actual != digest:
+        message = f"has changed: SHA-256 is {actual}, signed was {digest}"
+        return _finding("changed-file", path, message)
+    return None
 
 
 def walk(root: int, report: Callable[[str, str, str], None], prefix: str = "") -> Iterator[str]:
@@ -949,21 +996,16 @@ def _check_mode(path: str, mode: int, report: Callable[[str, str, str], None]) -
         report("mode-executable", path, f"{shown}: it can be executed")
 
 
-def _check_files(root: int, found: set[str], digests: Mapping[str, str]) -> list[Finding]:
+def _check_files(
+    root: int, found: set[str], digests: Mapping[str, str], unread: frozenset[str]
+) -> list[Finding]:
     """Compares the directory with the signed list: extra, missing and changed files."""
 
     def check(path: str) -> Finding | None:
-        try:
-            actual = hash_beneath(root, path)
-        except OSError as error:
-            return _unreadable(path, error)
-        if actual != digests[path]:
-            message = f"has changed: SHA-256 is {actual}, signed was {digests[path]}"
-            return _finding("changed-file", path, message)
-        return None
+        return _check_file(root, path, digests[path])
 
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        findings = [item for item in pool.map(check, sorted(found & set(digests))) if item]
+    with ThreadPoolExecutor(processors()) as pool:
+        findings = [item for item in pool.map(check, sorted(found & set(digests) - unread)) if item]
     for path in sorted(set(digests) - found):
         findings.append(_finding("missing-file", path, "is missing"))
     parents = {path[:i] for path in digests for i, c in enumerate(path) if c == "/"} | {SIGNATURES}
@@ -1009,13 +1051,23 @@ def directory_fault(bundle: Path) -> tuple[str, str, str] | None:
     return "bundle-not-directory", "is not a directory, and nothing here unpacks an archive", remedy
 
 
-def verify_bundle(root: str | os.PathLike[str], trust: Sequence[bytes]) -> Verified:
+def _none(path: str) -> bool:
+    return False
+
+
+def verify_bundle(
+    root: str | os.PathLike[str],
+    trust: Sequence[bytes],
+    later: Callable[[str], bool] = _none,
+) -> Verified:
     """Verifies a bundle against what the host trusts.
 
     Args:
         root: the bundle's directory.
         trust: public keys in PEM and trust policies. The signature must be by a key of any of
             them; whatever else any of them asks must be met, too (:func:`load_policy`).
+        later: which paths' bytes to leave unread: for a caller who reads them once, by
+            :meth:`Verified.stream`, to decrypt what is hashed. They must be there all the same.
 
     Raises:
         RefusedError: with every finding.
@@ -1036,6 +1088,7 @@ def verify_bundle(root: str | os.PathLike[str], trust: Sequence[bytes]) -> Verif
     if not policy.signers:
         report("trust-missing", None, "no trusted key was given")
     signed = _Signed()
+    unread: frozenset[str] = frozenset()
     try:
         with open_directory(root) as top:
             found, further = set(), []
@@ -1065,7 +1118,8 @@ def verify_bundle(root: str | os.PathLike[str], trust: Sequence[bytes]) -> Verif
             if signed.digests is not None:
                 # What is reported as a link or a special file is not missing, too.
                 known = {item.path for item in findings}
-                for item in _check_files(top, found, signed.digests):
+                unread = frozenset(filter(later, signed.digests))
+                for item in _check_files(top, found, signed.digests, unread):
                     if item.code != "missing-file" or item.path not in known:
                         add(item)
                 try:
@@ -1080,7 +1134,7 @@ def verify_bundle(root: str | os.PathLike[str], trust: Sequence[bytes]) -> Verif
     if findings or not signed.entries or signed.digests is None:
         raise RefusedError(findings)
     signer = signed.entries[0].key
-    return Verified(root, signer, signed.digests, signed.payload, signed.signatures)
+    return Verified(root, signer, signed.digests, signed.payload, signed.signatures, unread)
 
 
 def signed_by(signatures: Sequence[Signature]) -> Iterator[str]:

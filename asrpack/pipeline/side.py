@@ -141,7 +141,8 @@ def _unsealed(
     for identity in identities:
         lease = Lease(licence, bundle, warn_on_stderr, remember=False)
         try:
-            return dict(open_sealed(bundle, identity, unlock=lease.unlock).files)
+            opened = open_sealed(bundle, identity, unlock=lease.unlock)
+            return {name: content.view for name, content in opened.files.items()}
         except (KeyFileError, ErrorGroup) as error:
             refused = error
     assert refused is not None

@@ -5,22 +5,23 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 from cryptography.cobblestone import Cobblestone256Encryptor
 
 from asrpack.bundle import passphrase
 from asrpack.bundle.envelope import (
     MAX_RECIPIENTS,
-    EncryptedFile,
     Envelope,
     Header,
     Recipient,
     suite,
 )
 from asrpack.bundle.keys import Key
-from asrpack.errors import KeyFileError
+from asrpack.bundle.payload import MAX_PARTS, PART_SIZE, EncryptedFile, Part
+from asrpack.bundle.verify import processors
+from asrpack.errors import InputError, KeyFileError
 
 _READ_SIZE = 1 << 20
 
@@ -32,10 +33,12 @@ def encrypt_files(
     out: Path,
     *,
     bundle_id: str | None = None,
+    part_size: int = PART_SIZE,
 ) -> Envelope:
     """Writes ``<path>.enc`` for each file, and ``envelope.json``, into the directory ``out``.
 
-    Memory stays at a few MiB for files given by path.
+    A larger file than ``part_size`` becomes ``<path>.enc.0000`` and so on. Memory stays at a few
+    MiB a processor for files given by path.
 
     Args:
         files: contents, or a file that holds them, by the name inside the envelope.
@@ -43,6 +46,8 @@ def encrypt_files(
         signer: DER SubjectPublicKeyInfo of the key that will sign the bundle.
         out: an existing directory.
         bundle_id: UUID (version 4); a fresh one if None.
+        part_size: bytes of plaintext in a part, 16,384 or more; more where 1024 of them are too
+            few.
 
     Raises:
         KeyFileError: no recipient, too many, one twice, or a passphrase that is too short.
@@ -50,18 +55,17 @@ def encrypt_files(
     check_recipients(recipients)
     paths = sorted(files)
     keys = {path: Cobblestone256Encryptor.generate_key() for path in paths}
-    identifier = bundle_id or str(uuid.uuid4())
-    contexts = Header(identifier, signer, ())
-    entries = []
-    for path in paths:
-        source = files[path]
-        with (
-            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as plain,
-            (out / f"{path}.enc").open("wb") as sealed,
-        ):
-            size = _encrypt(plain, sealed, keys[path], contexts.context(path))
-        entries.append(EncryptedFile(path, size))
-    header = Header(identifier, signer, tuple(entries))
+    entries = tuple(_entry(path, files[path], part_size) for path in paths)
+    header = Header(bundle_id or str(uuid.uuid4()), signer, entries)
+
+    def seal(job: tuple[str, Part]) -> None:
+        path, part = job
+        target = out / Path(part.name).name
+        _encrypt(files[path], part, keys[path], target)
+
+    jobs = [(item.path, part) for item in entries for part in item.parts(header.bundle_id)]
+    with ThreadPoolExecutor(processors()) as pool:
+        list(pool.map(seal, jobs))
     secret = b"".join(keys[path] for path in paths)
     data = Envelope(header, wrap_for(recipients, secret, header)).to_json()
     (out / "envelope.json").write_bytes(data)
@@ -69,14 +73,31 @@ def encrypt_files(
     return Envelope.from_json(data)
 
 
-def _encrypt(plain: BinaryIO, sealed: BinaryIO, key: bytes, context: bytes) -> int:
-    encryptor = Cobblestone256Encryptor(key, context)
-    size = 0
-    while chunk := plain.read(_READ_SIZE):
-        size += len(chunk)
-        sealed.write(encryptor.update(chunk))
-    sealed.write(encryptor.finalize())
-    return size
+def _entry(path: str, source: bytes | Path, part_size: int) -> EncryptedFile:
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    part_size = max(part_size, -(-size // MAX_PARTS))
+    return EncryptedFile(path, size, part_size if size > part_size else None)
+
+
+def _encrypt(source: bytes | Path, part: Part, key: bytes, target: Path) -> None:
+    encryptor = Cobblestone256Encryptor(key, part.context)
+    with (
+        io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as plain,
+        target.open("wb") as sealed,
+    ):
+        plain.seek(part.start)
+        left = part.size
+        while chunk := plain.read(min(left, _READ_SIZE)):
+            left -= len(chunk)
+            sealed.write(encryptor.update(chunk))
+        sealed.write(encryptor.finalize())
+    if left:
+        raise InputError(
+            "became shorter while it was encrypted",
+            code="file-changed",
+            place=str(source) if isinstance(source, Path) else part.name,
+            remedy="let nobody write it meanwhile, and start again",
+        )
 
 
 def wrap_for(recipients: Sequence[Key], secret: bytes, header: Header) -> tuple[Recipient, ...]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from cryptography.cobblestone import Cobblestone256Encryptor
 
-from asrpack.bundle.envelope import decrypt
+from asrpack.bundle.payload import decrypt
 from asrpack.errors import AsrpackError, ToolchainError
 
 CACHE_VARIABLE = "ASRPACK_ENGINE_CACHE"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.metadata import BundleMetadata
 from asrpack.bundle.model import GOLDEN_FILE, NGRAM_FILE, ModelDescription
 from asrpack.bundle.opening import Opened, open_sealed
+from asrpack.bundle.plaintext import Content, Plaintext
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import InputError, IntegrityError, ToolchainError
 from asrpack.runtime.decoding.ngram import NgramModel
@@ -22,6 +22,7 @@ from asrpack.runtime.engine_cache import host_cache
 from asrpack.runtime.engines import graph_files
 from asrpack.runtime.keyring import read_trust
 from asrpack.runtime.licence import Lease
+from asrpack.runtime.memory_files import file_in_memory
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.recognizer import Recognizer
 
@@ -91,7 +92,7 @@ def open_bundle(
     if licence is not None and lease.licence is None:
         warn(f"the licence {licence} is not looked at: the bundle is for this key without one")
     _check_version(opened.metadata)
-    description = ModelDescription.from_json(_file(opened, "model.json"))
+    description = ModelDescription.from_json(bytes(_file(opened, "model.json")))
     target = opened.metadata.target
     recognizer = Recognizer(
         description,
@@ -103,7 +104,9 @@ def open_bundle(
         lease=None if lease.licence is None else lease,
     )
     golden = opened.files.get(GOLDEN_FILE)
-    return OpenBundle(opened.metadata, description, recognizer, golden)
+    return OpenBundle(
+        opened.metadata, description, recognizer, None if golden is None else bytes(golden)
+    )
 
 
 def _provider(opened: Opened, path: Path) -> Provider | None:
@@ -120,19 +123,15 @@ def _provider(opened: Opened, path: Path) -> Provider | None:
     return provider.keeping(host_cache(opened.metadata.bundle_id, opened.engine_key))
 
 
-def _ngram(data: bytes) -> NgramModel:
-    """KenLM reads files only; this one is in memory, and its descriptor is closed again."""
-    descriptor = os.memfd_create("ngram", os.MFD_CLOEXEC)
+def _ngram(content: Content) -> NgramModel:
+    """KenLM reads files only; this one is in memory, and gone once it was read."""
     try:
-        with os.fdopen(os.dup(descriptor), "wb") as stream:
-            stream.write(data)
-        return NgramModel(Path(f"/proc/self/fd/{descriptor}"))
+        with file_in_memory(content, "ngram") as path:
+            return NgramModel(path)
     except InputError as error:
         # Nobody knows the descriptor, and whoever runs a bundle has no other file to give.
         error.place, error.remedy = NGRAM_FILE, "get the bundle again from its vendor"
         raise
-    finally:
-        os.close(descriptor)
 
 
 def harden_process() -> None:
@@ -148,7 +147,7 @@ def harden_process() -> None:
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def _file(opened: Opened, name: str) -> bytes:
+def _file(opened: Opened, name: str) -> Plaintext:
     if name not in opened.files:
         raise IntegrityError(
             f"the bundle has no {name}",

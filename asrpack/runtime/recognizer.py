@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.bundle.model import ModelDescription
+from asrpack.bundle.plaintext import Content
 from asrpack.bundle.provider import CPU
 from asrpack.errors import ToolchainError, UsageError
 from asrpack.runtime.audio import audio_too_long
@@ -35,11 +36,12 @@ class Recognizer:
     Args:
         description: front end, units and decoding defaults.
         files: of the graphs that the description names, by
-            :func:`asrpack.runtime.engines.graph_files`. ``encoder``: ``feats`` float32
-            (B, T, D) or (B, n) and ``feat_lens`` int64 (B,) in, ``ctc_log_probs`` (B, T', V) and,
-            for a decoder, ``encoder_out`` (B, T', H) out; one that streams takes and gives its
-            states, too. ``decoder``: see :class:`asrpack.runtime.decoder.Decoder`;
-            ``right_decoder``: the same for hypotheses from their ends.
+            :func:`asrpack.runtime.engines.graph_files`; they may be used up. ``encoder``:
+            ``feats`` float32 (B, T, D) or (B, n) and ``feat_lens`` int64 (B,) in,
+            ``ctc_log_probs`` (B, T', V) and, for a decoder, ``encoder_out`` (B, T', H) out; one
+            that streams takes and gives its states, too. ``decoder``: see
+            :class:`asrpack.runtime.decoder.Decoder`; ``right_decoder``: the same for hypotheses
+            from their ends.
         target: what runs them, one of :data:`asrpack.runtime.engines.SUFFIXES`.
         ngram: the language model that the description has weights for.
         threads: per operator; 0 for the machine's physical cores.
@@ -53,7 +55,7 @@ class Recognizer:
     def __init__(
         self,
         description: ModelDescription,
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
         *,
         target: str = "onnxruntime",
         ngram: NgramModel | None = None,

@@ -32,6 +32,7 @@ class Encrypt(stage.Stage):
     """
 
     name = "encrypt"
+    revision: ClassVar[int] = 2
     outputs = ("model",)
     tools = ("cryptography",)
     Params: ClassVar[type[stage.Params]] = EncryptParams

@@ -210,7 +210,11 @@ def _metadata(
             len(description.tokens),
             description.decode.method,
         ),
-        files={f"model/{item.path}.enc": _role(item.path) for item in envelope.header.files},
+        files={
+            part.name: _role(item.path)
+            for item in envelope.header.files
+            for part in item.parts(envelope.header.bundle_id)
+        },
         watermark=mark and mark["commitment"],
         minimum_runtime=MINIMUM_RUNTIME,
         recipients=tuple(sorted(item.kid for item in envelope.recipients)),

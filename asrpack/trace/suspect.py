@@ -183,9 +183,9 @@ def _bundle(path: Path, identity: SecretSource | None) -> tuple[dict[str, Reader
     readers: dict[str, Reader] = {}
     for name, data in opened.files.items():
         if name.endswith(".onnx"):
-            readers[name] = partial(_onnx_bytes, data, path / name)
+            readers[name] = partial(_onnx_bytes, bytes(data), path / name)
         elif name.endswith(".pdiparams"):
-            readers[name] = partial(_numbered, data)
+            readers[name] = partial(_numbered, bytes(data))
     return readers, opened.metadata.watermark
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hpke
 
-from asrpack.bundle.envelope import MAX_RECIPIENTS, Envelope, decrypt, open_envelope, read_signer
+from asrpack.bundle.envelope import MAX_RECIPIENTS, Envelope, open_envelope, read_signer
 from asrpack.bundle.keys import (
     public_pem,
     recipient_private,
@@ -20,6 +20,7 @@ from asrpack.bundle.keys import (
     signing_private,
     signing_public,
 )
+from asrpack.bundle.payload import decrypt
 from asrpack.bundle.verify import canonical_json
 from asrpack.errors import IntegrityError, KeyFileError
 from asrpack.protect.encrypt import encrypt_files
@@ -39,10 +40,11 @@ def test_each_recipient_opens_every_file(master_bundle: SealedBundle, name: str)
     keys = open_envelope(data, recipient_private(master_bundle.bytes_of(name), name))
     header = Envelope.from_json(data).header
     assert len(set(keys.values())) == 3
-    for path, plain in PLAINTEXTS.items():
-        sealed = (folder / f"{path}.enc").read_bytes()
-        assert plain[:20] not in sealed
-        assert decrypt(sealed, keys[path], header.context(path)) == plain
+    for item in header.files:
+        (part,) = item.parts(header.bundle_id)
+        sealed = (master_bundle.path / part.name).read_bytes()
+        assert PLAINTEXTS[item.path][:20] not in sealed
+        assert decrypt(sealed, keys[item.path], part.context) == PLAINTEXTS[item.path]
 
 
 def test_a_stranger_learns_whose_it_is(master_bundle: SealedBundle, data: bytes) -> None:
@@ -103,6 +105,19 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
         "envelope-format",
     ),
     "size true": (_set("header", "files", 0, "size", value=True), "envelope-format"),
+    "parts of a field more": (
+        _set("header", "files", 0, "part", value=16384),
+        "envelope-format",
+    ),
+    "part size true": (_set("header", "files", 0, "part_size", value=True), "envelope-format"),
+    "part size null": (_set("header", "files", 0, "part_size", value=None), "envelope-format"),
+    "part size zero": (_set("header", "files", 0, "part_size", value=0), "envelope-format"),
+    "parts too small": (_set("header", "files", 1, "part_size", value=16383), "envelope-format"),
+    "one part": (_set("header", "files", 1, "part_size", value=76800), "envelope-format"),
+    "too many parts": (
+        lambda raw: raw["header"]["files"][1].update(size=16384 * 1024 + 1, part_size=16384),
+        "envelope-format",
+    ),
     "size negative": (_set("header", "files", 0, "size", value=-1), "envelope-format"),
     "files unsorted": (lambda raw: raw["header"]["files"].reverse(), "envelope-format"),
     "no recipient": (_set("recipients", value=[]), "envelope-recipients"),
@@ -189,7 +204,7 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, byt
     )
     key = open_envelope(envelope.to_json(), identity)["encoder.onnx"]
     sealed = (out / "encoder.onnx.enc").read_bytes()
-    return sealed, key, envelope.header.context("encoder.onnx"), plain
+    return sealed, key, f"{envelope.header.bundle_id}|encoder.onnx|1".encode(), plain
 
 
 HEAD, CHUNK = 56, 16384 + 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,8 +95,9 @@ def test_swap_between_verification_and_load(
 ) -> None:
     real = opening.verify_bundle
 
-    def verify_then_swap(root: Path, trust: list[bytes]) -> object:
-        verified = real(root, trust)
+    def verify_then_swap(*arguments: Any) -> object:
+        verified = real(*arguments)
+        root: Path = arguments[0]
         target = root / "model" / "encoder.onnx.enc"
         target.write_bytes(target.read_bytes()[:-1] + b"\0")
         return verified

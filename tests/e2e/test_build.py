@@ -314,7 +314,7 @@ def test_the_mark_is_in_the_bundles_own_weights(
     identity = recipient_private((workshop.keys / "acme.key").read_bytes(), "acme")
     opened = open_sealed(bundle, identity, [(workshop.keys / "vendor.pub").read_bytes()])
     for name in ("encoder.onnx", "decoder.onnx"):
-        (tmp_path / name).write_bytes(opened.files[name])
+        (tmp_path / name).write_bytes(opened.files[name].view)
     key = watermark_key((workshop.keys / "vendor.mark").read_bytes(), "vendor")
     wrong = [f"customer-{number}" for number in range(1000)]
     scores = detect(read_weights(optimized), read_weights(tmp_path), key, ["acme", *wrong])

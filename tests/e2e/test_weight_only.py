@@ -50,7 +50,7 @@ def test_its_mark_names_the_customer(workshop: Workshop, artifact: Path, tmp_pat
     trusted = [(workshop.keys / "vendor.pub").read_bytes()]
     opened = open_sealed(artifact / "bundle", identity, trusted)
     for name in ("encoder.onnx", "decoder.onnx"):
-        (tmp_path / name).write_bytes(opened.files[name])
+        (tmp_path / name).write_bytes(opened.files[name].view)
     key = watermark_key((workshop.keys / "vendor.mark").read_bytes(), "vendor")
     wrong = [f"customer-{number}" for number in range(100)]
     scores = detect(read_weights(optimized), read_weights(tmp_path), key, ["acme", *wrong])

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from asrpack.bundle.envelope import Envelope, decrypt, open_envelope
+from asrpack.bundle.envelope import Envelope, open_envelope
 from asrpack.bundle.keys import read_key, recipient_private
 from asrpack.bundle.metadata import BundleMetadata
+from asrpack.bundle.payload import decrypt
 from asrpack.bundle.verify import (
     MAX_INTEGER,
     FormatError,
@@ -194,7 +195,7 @@ def test_any_edit_of_a_ciphertext(master_bundle: SealedBundle, data: st.DataObje
     envelope = (folder / "envelope.json").read_bytes()
     identity = recipient_private(master_bundle.bytes_of("old.key"), "old.key")
     key = open_envelope(envelope, identity)["decoder.onnx"]
-    context = Envelope.from_json(envelope).header.context("decoder.onnx")
+    context = f"{Envelope.from_json(envelope).header.bundle_id}|decoder.onnx|1".encode()
     original = (folder / "decoder.onnx.enc").read_bytes()
     changed = data.draw(edits(original))
     assume(changed != original)

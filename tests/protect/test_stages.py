@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asrpack.bundle.envelope import Envelope, decrypt, open_envelope
+from asrpack.bundle.envelope import Envelope, open_envelope
 from asrpack.bundle.keys import (
     public_pem,
     recipient_private,
@@ -18,6 +18,7 @@ from asrpack.bundle.keys import (
     signing_private,
 )
 from asrpack.bundle.opening import check_bundle
+from asrpack.bundle.payload import decrypt
 from asrpack.errors import AsrpackError, InputError, KeyFileError
 from asrpack.protect.encrypt import encrypt_files
 from asrpack.protect.keys import generate
@@ -119,7 +120,8 @@ def test_large_files_are_streamed(tmp_path: Path, recipient: tuple[str, bytes]) 
     assert envelope.header.files[0].size == size
     keys = open_envelope(envelope.to_json(), recipient_private(recipient[1], "k"))
     sealed = (tmp_path / "encoder.onnx.enc").read_bytes()
-    plain = decrypt(sealed, keys["encoder.onnx"], envelope.header.context("encoder.onnx"))
+    context = f"{envelope.header.bundle_id}|encoder.onnx|1".encode()
+    plain = decrypt(sealed, keys["encoder.onnx"], context)
     assert plain == bytes(size)
 
 

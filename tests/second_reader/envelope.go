@@ -37,9 +37,31 @@ type identity struct {
 }
 
 type encryptedFile struct {
-	path string
-	size int64
-	key  []byte
+	path     string
+	size     int64
+	partSize int64 // 0 where the file is one payload
+	key      []byte
+}
+
+// payload is a file's ciphertext, or one part of it.
+type payload struct {
+	name  string // in the bundle
+	place string // in the context
+	size  int64
+}
+
+func (file encryptedFile) payloads() []payload {
+	name := "model/" + file.path + ".enc"
+	if file.partSize == 0 {
+		return []payload{{name, file.path, file.size}}
+	}
+	var parts []payload
+	for start := int64(0); start < file.size; start += file.partSize {
+		number := fmt.Sprintf("%04d", len(parts))
+		size := min(file.partSize, file.size-start)
+		parts = append(parts, payload{name + "." + number, file.path + "/" + number, size})
+	}
+	return parts
 }
 
 // readIdentity takes a recipient's private key: X25519, or X-Wing.
@@ -134,7 +156,13 @@ func readFiles(value any) ([]encryptedFile, error) {
 	}
 	var files []encryptedFile
 	for _, item := range list {
-		entry, err := fields(item, "a file", "path", "size", "cipher")
+		names := []string{"path", "size", "cipher"}
+		if object, ok := item.(map[string]any); ok {
+			if _, parted := object["part_size"]; parted {
+				names = append(names, "part_size")
+			}
+		}
+		entry, err := fields(item, "a file", names...)
 		if err != nil {
 			return nil, err
 		}
@@ -144,10 +172,17 @@ func readFiles(value any) ([]encryptedFile, error) {
 			entry[2] != "cobblestone-256" {
 			return nil, errors.New("a file has a path, size or cipher that is not allowed")
 		}
+		part := int64(0)
+		if len(entry) > 3 {
+			part, ok = entry[3].(int64)
+			if !ok || part < chunkSize || part >= size || (size+part-1)/part > 1024 {
+				return nil, errors.New("a file is in parts of a size that is not allowed")
+			}
+		}
 		if len(files) > 0 && files[len(files)-1].path >= path {
 			return nil, errors.New("the files are unsorted or given twice")
 		}
-		files = append(files, encryptedFile{path: path, size: size})
+		files = append(files, encryptedFile{path: path, size: size, partSize: part})
 	}
 	return files, nil
 }
@@ -235,8 +270,4 @@ func decrypt(payload, dataKey []byte, context string) ([]byte, error) {
 		}
 	}
 	return plain, nil
-}
-
-func payloadPath(path string) string {
-	return "model/" + path + ".enc"
 }

@@ -99,20 +99,22 @@ func open(root *os.Root, digests map[string]string, me identity, signer []byte) 
 	}
 	var lines []string
 	for _, file := range files {
-		name := payloadPath(file.path)
-		payload, err := readSigned(root, digests, name)
-		if err != nil {
-			return err
+		sum := sha256.New()
+		for _, part := range file.payloads() {
+			data, err := readSigned(root, digests, part.name)
+			if err != nil {
+				return err
+			}
+			plain, err := decrypt(data, file.key, bundle+"|"+part.place+"|1")
+			if err != nil {
+				return fmt.Errorf("%s: %w", part.name, err)
+			}
+			if int64(len(plain)) != part.size {
+				return fmt.Errorf("%s: not of the size that the envelope says", part.name)
+			}
+			sum.Write(plain)
 		}
-		plain, err := decrypt(payload, file.key, bundle+"|"+file.path+"|1")
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if int64(len(plain)) != file.size {
-			return fmt.Errorf("%s: not of the size that the envelope says", name)
-		}
-		sum := sha256.Sum256(plain)
-		lines = append(lines, hex.EncodeToString(sum[:])+"  "+file.path)
+		lines = append(lines, hex.EncodeToString(sum.Sum(nil))+"  "+file.path)
 	}
 	for _, line := range lines {
 		fmt.Println(line)

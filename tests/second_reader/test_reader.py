@@ -17,7 +17,7 @@ from asrpack.protect.keys import generate, write_key_pair
 from asrpack.protect.sign import sign_tree
 from tests.hostile.bundles import PLAINTEXTS, SealedBundle, edit_statement, vendor_key
 from tests.second_reader.compiled import read
-from tests.vectors.load import Vectors, unpack
+from tests.vectors.load import FILES, Vectors, unpack
 
 # Compiling takes most of a minute: once, in the process that also tests built bundles.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -39,9 +39,10 @@ def test_opens(second_reader: Path, master_bundle: SealedBundle, identity: str) 
     ]
 
 
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("kem", ["x-wing", "x25519"])
-def test_opens_the_vectors(second_reader: Path, tmp_path: Path, kem: str) -> None:
-    vectors: Vectors = unpack(tmp_path)
+def test_opens_the_vectors(second_reader: Path, tmp_path: Path, kem: str, file: str) -> None:
+    vectors: Vectors = unpack(tmp_path, file)
     code, out, err = read(
         second_reader, vectors.bundle, vectors.key("signing.pub"), vectors.key(f"{kem}.key")
     )

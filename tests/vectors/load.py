@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_name("envelope.json")
+# The second has a file in parts.
+FILES = ("envelope.json", "parts.json")
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Vectors:
         return self.folder / name
 
 
-def unpack(folder: Path) -> Vectors:
+def unpack(folder: Path, file: str = FILES[0]) -> Vectors:
     """Writes the vectors' bundle and keys into a folder."""
-    vectors = Vectors(folder, json.loads(FILE.read_bytes()))
+    vectors = Vectors(folder, json.loads(Path(__file__).with_name(file).read_bytes()))
     for path, text in vectors.raw["bundle"].items():
         target = vectors.bundle / path
         target.parent.mkdir(parents=True, exist_ok=True)

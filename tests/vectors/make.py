@@ -29,6 +29,7 @@ from asrpack.bundle.keys import (
     recipient_public,
     signing_private,
 )
+from asrpack.bundle.payload import PART_SIZE
 from asrpack.bundle.secrets import SecretSource
 from asrpack.bundle.verify import canonical_json
 from asrpack.protect.encrypt import encrypt_files
@@ -47,8 +48,8 @@ PLAINTEXTS = {
 }
 
 
-def make() -> dict[str, Any]:
-    """All of a vector file."""
+def make(part_size: int = PART_SIZE) -> dict[str, Any]:
+    """All of a vector file; larger files than ``part_size`` are in parts."""
     keys = _keys()
     signer = signing_private(keys["signing"].encode(), "signing")
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +64,12 @@ def make() -> dict[str, Any]:
         ]
         recipients.append(recipient_private(phrase, "phrase"))
         envelope = encrypt_files(
-            dict(PLAINTEXTS), recipients, signer.public_bytes, root / "model", bundle_id=BUNDLE_ID
+            dict(PLAINTEXTS),
+            recipients,
+            signer.public_bytes,
+            root / "model",
+            bundle_id=BUNDLE_ID,
+            part_size=part_size,
         )
         (root / "asrpack.json").write_bytes(metadata(envelope).to_json())
         sign_tree(root, signer, "vectors-1.0.0-cpu")
@@ -100,16 +106,17 @@ def opened(bundle: dict[str, str], keys: dict[str, str]) -> dict[str, Any]:
     payloads = {}
     for number, item in enumerate(header["files"]):
         data_key = secret[32 * number : 32 * (number + 1)]
-        context = f"{header['bundle_id']}|{item['path']}|1"
-        payload = base64.b64decode(bundle[f"model/{item['path']}.enc"])
-        key, nonce, commitment = steps.payload_keys(data_key, payload[:24], context.encode())
-        payloads[item["path"]] = {
-            "data_key": data_key.hex(),
-            "context": context,
-            "key": key.hex(),
-            "base_nonce": nonce.hex(),
-            "commitment": commitment.hex(),
-        }
+        for place, file in steps.payload_files(item).items():
+            context = f"{header['bundle_id']}|{place}|1"
+            payload = base64.b64decode(bundle[file])
+            key, nonce, commitment = steps.payload_keys(data_key, payload[:24], context.encode())
+            payloads[place] = {
+                "data_key": data_key.hex(),
+                "context": context,
+                "key": key.hex(),
+                "base_nonce": nonce.hex(),
+                "commitment": commitment.hex(),
+            }
     return {
         "info": info.hex(),
         "secret": secret.hex(),

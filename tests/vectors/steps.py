@@ -98,6 +98,15 @@ def split_chunks(payload: bytes) -> list[bytes]:
     return [body[start : start + 16400] for start in range(0, len(body) or 1, 16400)]
 
 
+def payload_files(entry: dict[str, Any]) -> dict[str, str]:
+    """Where the payloads of one of the header's files lie, by what their context calls them."""
+    path, part = entry["path"], entry.get("part_size")
+    if part is None:
+        return {path: f"model/{path}.enc"}
+    numbers = range((entry["size"] + part - 1) // part)
+    return {f"{path}/{n:04d}": f"model/{path}.enc.{n:04d}" for n in numbers}
+
+
 def decrypt_payload(
     payload: bytes, data_key: bytes, context: bytes, hash_name: str = "sha512"
 ) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from asrpack.bundle.plaintext import Content
 from asrpack.errors import ToolchainError
 from asrpack.runtime.providers import Provider
 
@@ -53,7 +54,7 @@ def graph_files(target: str, graphs: Iterable[str]) -> list[str]:
 def open_graph(
     target: str,
     name: str,
-    files: Mapping[str, bytes],
+    files: Mapping[str, Content],
     threads: int = 0,
     *,
     outputs: Sequence[str] = (),
@@ -64,7 +65,8 @@ def open_graph(
     Args:
         target: one of :data:`SUFFIXES`.
         name: the graph's, e.g. ``encoder``.
-        files: contents of :func:`graph_files` by name, those of other graphs too.
+        files: contents of :func:`graph_files` by name, those of other graphs too; a
+            :class:`asrpack.bundle.plaintext.Plaintext` may be used up.
         threads: for one operator; 0 for :func:`asrpack.runtime.threads.default_threads`.
         outputs: names that the graph must give.
         provider: of ONNX Runtime; None for the CPU.
@@ -86,7 +88,7 @@ def open_graph(
 
 
 def _open(
-    target: str, place: str, contents: Sequence[bytes], threads: int, provider: Provider | None
+    target: str, place: str, contents: Sequence[Content], threads: int, provider: Provider | None
 ) -> Graph:
     try:
         if target == "paddle_inference":

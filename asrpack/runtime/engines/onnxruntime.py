@@ -1,9 +1,10 @@
-"""Graphs on ONNX Runtime, from bytes in memory. The only place that imports onnxruntime here."""
+"""Graphs on ONNX Runtime, from memory. The only place that imports onnxruntime here."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 import onnxruntime as onnxruntime
 from numpy.typing import NDArray
 
+from asrpack.bundle.plaintext import Content
 from asrpack.bundle.provider import CPU
 from asrpack.errors import ToolchainError
 from asrpack.runtime.cpu import cpu_flags, has_vnni
+from asrpack.runtime.memory_files import pipe_of
 from asrpack.runtime.providers import Chain, Provider
 from asrpack.runtime.threads import default_threads
 
@@ -40,12 +43,13 @@ class OnnxGraph:
 
 
 def open_session(
-    model: bytes, name: str, threads: int = 0, provider: Provider | None = None
+    model: Content, name: str, threads: int = 0, provider: Provider | None = None
 ) -> onnxruntime.InferenceSession:
     """Loads a graph. Nothing is written to disk but what the provider's cache keeps.
 
     Args:
-        model: the serialized ONNX graph.
+        model: the serialized ONNX graph; a :class:`asrpack.bundle.plaintext.Plaintext` may be
+            used up.
         name: what messages call it, e.g. ``encoder.onnx``.
         threads: for one operator; 0 for :func:`default_threads`.
         provider: what runs it; None for the CPU.
@@ -61,13 +65,16 @@ def open_session(
     # Without VNNI the default kernel for int8 weights adds pairs of products in 16 bits and
     # saturates; the other one is exact, and less than half as fast where there is VNNI. Weights of
     # 7 bits do not saturate it.
-    if SEVEN_BITS.encode() not in model and not has_vnni(cpu_flags()):
+    if not has_vnni(cpu_flags()) and SEVEN_BITS.encode() not in model:
         options.add_session_config_entry("session.x64quantprecision", "1")
     chain: Chain = [(CPU, {})] if provider is None else provider.chain(Path(name).stem)
     try:
         # enable_fallback=0: without it a provider that fails is a line on standard output, and
         # the model runs on another one.
-        session = onnxruntime.InferenceSession(model, options, providers=chain, enable_fallback=0)
+        with _source(model, provider) as source:
+            session = onnxruntime.InferenceSession(
+                source, options, providers=chain, enable_fallback=0
+            )
     except Exception as error:  # its exceptions share no public base class
         if provider is not None and provider.fault is not None:
             raise provider.fault from error
@@ -80,6 +87,20 @@ def open_session(
     if provider is not None:
         provider.check(session, name)
     return session
+
+
+@contextmanager
+def _source(model: Content, provider: Provider | None) -> Iterator[bytes | str]:
+    """What a session is opened from.
+
+    Of bytes it keeps a copy beside what it parses; from a pipe it takes piece by piece. TensorRT
+    tells engines apart by their model's path, which a pipe has no lasting one of.
+    """
+    if provider is None and Path("/proc/self/fd").is_dir():
+        with pipe_of(model) as path:
+            yield str(path)
+    else:
+        yield bytes(model)
 
 
 def first_line(error: Exception) -> str:

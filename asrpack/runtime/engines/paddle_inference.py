@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asrpack.bundle.plaintext import Content
 from asrpack.errors import ToolchainError
+from asrpack.runtime.memory_files import file_in_memory
 from asrpack.runtime.threads import default_threads
 
 
@@ -78,14 +80,17 @@ class PaddleGraph:
             return [self._predictor.get_output_handle(name).copy_to_cpu() for name in outputs]
 
 
-def open_predictor(program: bytes, parameters: bytes, name: str, threads: int = 0) -> PaddleGraph:
+def open_predictor(
+    program: Content, parameters: Content, name: str, threads: int = 0
+) -> PaddleGraph:
     """Loads a graph for the CPU. Nothing is written to disk.
 
     oneDNN is on: without it a conformer of 12 x 256 takes six times as long.
 
     Args:
         program: contents of the ``.json``.
-        parameters: contents of the ``.pdiparams``.
+        parameters: contents of the ``.pdiparams``; a :class:`asrpack.bundle.plaintext.Plaintext`
+            is used up.
         name: what messages call it, e.g. ``encoder.json``.
         threads: for one operator; 0 for :func:`default_threads`.
 
@@ -93,10 +98,10 @@ def open_predictor(program: bytes, parameters: bytes, name: str, threads: int = 
         ToolchainError: this Paddle cannot load it, or the system has no files in memory.
     """
     try:
-        inputs = _inputs(json.loads(program))
+        inputs = _inputs(json.loads(bytes(program)))
         with (
-            _in_memory(program) as model,
-            _in_memory(parameters) as weights,
+            file_in_memory(program, "graph") as model,
+            file_in_memory(parameters, "graph") as weights,
             _linked(model) as link,
         ):
             config = inference.Config(str(link), str(weights))
@@ -126,18 +131,6 @@ def _inputs(program: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             given = {item["N"]: item["AT"]["D"] for item in operator["A"]}
             found[given["name"]] = tuple(given["shape"])
     return found
-
-
-@contextmanager
-def _in_memory(data: bytes) -> Iterator[Path]:
-    """A path that leads to these bytes while the context lasts."""
-    descriptor = os.memfd_create("graph", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as stream:
-            stream.write(data)
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
