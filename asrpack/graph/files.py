@@ -33,6 +33,11 @@ def save_graph(model: ir.Model, path: Path) -> None:
 
 
 def save_proto(model: onnx.ModelProto, path: Path) -> None:
-    """Writes a graph without its intermediate shapes: runtimes infer them again."""
+    """Writes a graph as :func:`serialize` has it."""
+    path.write_bytes(serialize(model))
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """A graph's bytes, without its intermediate shapes: runtimes infer them again."""
     del model.graph.value_info[:]
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return bytes(model.SerializeToString(deterministic=True))

@@ -23,7 +23,7 @@ from asrpack.errors import InputError
 from asrpack.graph.pir.program import Buffer, Program
 from asrpack.graph.weights import QUANTIZED
 
-_GRAPH, _INITIALIZER = 7, 5
+GRAPH, INITIALIZER = 7, 5
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _HALF = "_half"
 
@@ -128,8 +128,8 @@ def _onnx_tensors(files: Mapping[str, Buffer], name: str) -> dict[str, Stored]:
     found = {}
     try:
         view = memoryview(files[name])
-        for graph in _fields(view, _GRAPH):
-            for place in _fields(graph, _INITIALIZER):
+        for graph in fields(view, GRAPH):
+            for place in fields(graph, INITIALIZER):
                 tensor = onnx.TensorProto.FromString(place)
                 dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
                 read = _reader(files, place)
@@ -154,7 +154,7 @@ def _reader(files: Mapping[str, Buffer], place: memoryview) -> Callable[[], NDAr
     return read
 
 
-def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
+def fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
     """The contents of each length-delimited field of this number."""
     at = 0
     while at < len(message):

@@ -12,7 +12,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from asrpack.graph.files import load_graph, save_graph
+from asrpack.graph.constants import constant
+from asrpack.graph.files import load_graph
+from asrpack.graph.image import GraphImage
 from asrpack.graph.pir.program import Program
 from asrpack.graph.pir.weights import weight_matrices as program_matrices
 from asrpack.graph.weights import weight_matrices
@@ -65,8 +67,8 @@ def graph_weights(folder: Path) -> Iterator[GraphWeights]:
     """
     for path in sorted(folder.glob("*.onnx")):
         model = load_graph(path)
-        save = partial(_save_onnx, model, path.name)
         matrices = weight_matrices(model, path.name)
+        save = _OnnxFile(model, path.name, [matrix.stored for matrix in matrices]).save
         yield GraphWeights(path, matrices, model.graph.initializers, save)
     for path in sorted(folder.glob("*.pdiparams")):
         program = Program.load(path.with_suffix(""))
@@ -74,8 +76,20 @@ def graph_weights(folder: Path) -> Iterator[GraphWeights]:
         yield GraphWeights(path, program_matrices(program), program.parameters, save)
 
 
-def _save_onnx(model: ir.Model, name: str, folder: Path) -> None:
-    save_graph(model, folder / name)
+class _OnnxFile:
+    """Writes a graph time and again; from one time to the next only ``values`` change."""
+
+    def __init__(self, model: ir.Model, name: str, values: Sequence[ir.Value]) -> None:
+        self._model, self._name, self._values = model, name, values
+        self._image: GraphImage | None = None
+
+    def save(self, folder: Path) -> None:
+        if self._image is None:
+            self._image = GraphImage(self._model)
+        else:
+            arrays = {str(value.name): constant(value) for value in self._values}
+            self._image.replace({name: a for name, a in arrays.items() if a is not None})
+        self._image.write(folder / self._name)
 
 
 def _save_program(program: Program, name: str, folder: Path) -> None:

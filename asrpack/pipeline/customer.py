@@ -52,6 +52,8 @@ from asrpack.protect.licence import issue, open_data_keys
 from asrpack.protect.registry import Record, Registry, mark_commitment
 from asrpack.recipe.customers import Customer
 from asrpack.report.results import REJECTED
+from asrpack.stages.render import Render
+from asrpack.stages.watermark import Watermark
 
 # The stages that depend on the customer.
 OWN = ("watermark", "evaluate", "gate", "encrypt", "render", "seal")
@@ -118,13 +120,17 @@ class CustomerBuilds:
         self._cache = Cache(plan.cache)
         locked = plan.locked
         nodes = compose(locked.loaded, plan.checked, locked.build)
-        self._nodes = {node.name: node for node in nodes if node.name in OWN}
+        self.nodes = {node.name: node for node in nodes if node.name in OWN}
+        mark = self.nodes["watermark"]
+        assert isinstance(mark.stage, Watermark)
+        self.nodes["watermark"] = replace(mark, stage=type(mark.stage)(keeps=True))
+        self.nodes["render"] = replace(self.nodes["render"], stage=Render(keeps=True))
         self._signer = signing_public(
-            self._nodes["encrypt"].params.model_dump()["signer"].encode(), "the signing key"
+            self.nodes["encrypt"].params.model_dump()["signer"].encode(), "the signing key"
         )
         self._escrow = _read(plan.escrow, recipient_private)
-        mark = self._nodes["watermark"].secrets["key"]
-        self._mark_key = watermark_key(mark.read(), str(mark))
+        secret = mark.secrets["key"]
+        self._mark_key = watermark_key(secret.read(), str(secret))
 
     def kept(self, customer: Customer) -> Outcome | None:
         """What is there already, whole, of what is asked for."""
@@ -192,13 +198,13 @@ class CustomerBuilds:
         }
         return [
             replace(node, params=node.params.model_copy(update=own.get(name, {})))
-            for name, node in self._nodes.items()
+            for name, node in self.nodes.items()
         ]
 
     def _request(self, customer: Customer) -> str:
         """Digest of what the vendor chose; not of asrpack's code, whose next version must not
         replace what was shipped."""
-        recipe, nodes = self._plan.locked.loaded.recipe, self._nodes
+        recipe, nodes = self._plan.locked.loaded.recipe, self.nodes
         marked = self._plan.locked.stages["watermark"]["components"]["inputs"]
         return digest_json(
             {
@@ -263,7 +269,7 @@ class CustomerBuilds:
         self, customer: Customer, subject: LicensedBundle, bundle: Path, created: str
     ) -> bytes:
         assert self._escrow is not None
-        secrets, issued = self._nodes["seal"].secrets, unix_seconds(created)
+        secrets, issued = self.nodes["seal"].secrets, unix_seconds(created)
         signer = _read(secrets["key"], signing_private)
         assert signer is not None
         return issue(

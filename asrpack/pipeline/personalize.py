@@ -69,7 +69,7 @@ def plan_customers(request: Request) -> list[Outcome]:
     Raises:
         AsrpackError: as :func:`personalize` would before it makes anything.
     """
-    plan, steps = _prepare(request)
+    plan, steps = prepare(request)
     _check_same(plan.locked, steps)
     builds = CustomerBuilds(plan, lambda event: None)
     outcomes = []
@@ -91,7 +91,7 @@ def personalize(request: Request, listen: Listener, tell: Callable[[Outcome], No
             made.
         AsrpackError: as a stage raised it; the customers finished so far are whole.
     """
-    plan, steps = _prepare(request)
+    plan, steps = prepare(request)
     _check_same(plan.locked, steps)
     check_tools(steps)
     build = plan.locked.build
@@ -115,7 +115,7 @@ def personalize(request: Request, listen: Listener, tell: Callable[[Outcome], No
         raise _rejection(rejected, total)
 
 
-def _prepare(request: Request) -> tuple[Plan, list[Step]]:
+def prepare(request: Request) -> tuple[Plan, list[Step]]:
     """The plan, and the stages that all customers share."""
     locked = read_locked(request.artifact, request.overrides)
     loaded = locked.loaded

@@ -66,7 +66,12 @@ def channel_steps(weight: NDArray[np.floating]) -> Floats:
 
 
 def dither(
-    key: bytes, customer: str, tensor: str, shape: tuple[int, ...], strength: float
+    key: bytes,
+    customer: str,
+    tensor: str,
+    shape: tuple[int, ...],
+    strength: float,
+    bounds: NDArray[np.uint16] | None = None,
 ) -> Floats:
     """A customer's mark for one matrix, in units of its channels' steps.
 
@@ -75,41 +80,61 @@ def dither(
         tensor: name that identifies the matrix among all that are marked.
         shape: ``(in, out)``. Every column of the result has mean 0: a shift common to a whole
             channel would cost accuracy and hardly help detection.
+        bounds: :func:`thresholds` of the matrix, where several customers' are wanted.
     """
     size = math.prod(shape)
     draws = np.frombuffer(chip_draws(key, customer, tensor).update(bytes(2 * size)), "<u2")
-    sign = np.where(draws < THRESHOLDS[biases(key, tensor, size)], 1.0, -1.0)
-    chips = sign.astype(np.float32).reshape(shape)
-    chips -= chips.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return chips * np.float32(strength)
+    if bounds is None:
+        bounds = thresholds(key, tensor, size)
+    plus = (draws < bounds).reshape(shape)
+    # Of +1 and -1, exactly.
+    mean = ((2.0 * np.count_nonzero(plus, axis=0) - shape[0]) / shape[0]).astype(np.float32)
+    high, low = ((np.float32(sign) - mean) * np.float32(strength) for sign in (1, -1))
+    mark: Floats = np.where(plus, high, low)
+    return mark
 
 
-def mark_floats(weight: Floats, mark: Floats) -> Floats:
-    """Marked weights of a matrix that stays in floating point; both ``(in, out)``."""
-    return weight + channel_steps(weight) * mark
+def add_mark(numbers: Floats, mark: Floats, unit: Floats) -> Floats:
+    """Marked weights, or marked codes before they are rounded.
+
+    Args:
+        numbers: unmarked, ``(in, out)``: weights of a matrix that stays in floating point, or
+            what :func:`exact_codes` gave.
+        mark: from :func:`dither`, the same shape.
+        unit: :func:`channel_steps` of the weights; the signs of the codes' scales.
+    """
+    marked: Floats = numbers + unit * mark
+    return marked
 
 
-def mark_codes(
-    weight: Floats,
-    scale: Floats,
-    mark: Floats,
-    zeros: Floats | float = 0.0,
-    limits: tuple[int, int] = (-CODE_MAX, CODE_MAX),
-) -> NDArray[np.int8]:
-    """Marked codes of a quantized matrix.
+def exact_codes(weight: Floats, scale: Floats, zeros: Floats | float = 0.0) -> Floats:
+    """Codes of a quantized matrix before they are rounded, ``(in, out)``.
 
     Args:
         weight: the original, ``(in, out)``.
         scale: as in the unmarked build, broadcast against the weight: per output channel, or one
-            for each number of a matrix in blocks. The mark is in its units.
-        mark: from :func:`dither`; all zeros gives the unmarked build's codes.
+            for each number of a matrix in blocks.
         zeros: codes of 0, broadcast likewise.
-        limits: least and greatest code.
     """
     steps = np.where(scale == 0, np.float32(1), scale)  # of a block of zeros
-    exact: NDArray[np.floating] = weight / steps + zeros + mark * np.sign(steps)
+    exact: NDArray[np.floating] = weight / steps + zeros
+    return exact.astype(np.float32, copy=False)
+
+
+def round_codes(exact: Floats, limits: tuple[int, int] = (-CODE_MAX, CODE_MAX)) -> NDArray[np.int8]:
+    """The codes that are stored.
+
+    Args:
+        exact: from :func:`exact_codes`, for the unmarked build's codes, or :func:`add_mark`.
+        limits: least and greatest code.
+    """
     codes: NDArray[np.int8] = np.clip(np.rint(exact), *limits).astype(np.int8)
     return codes
+
+
+def thresholds(key: bytes, tensor: str, size: int) -> NDArray[np.uint16]:
+    """p * 2**16 of every weight's bias p: the vendor's, the same for all customers."""
+    return THRESHOLDS[biases(key, tensor, size)]
 
 
 def biases(key: bytes, tensor: str, size: int) -> NDArray[np.uint8]:

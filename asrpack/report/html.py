@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def render_report(folder: Path) -> str:
         raise other_version(folder) from None
 
 
+@cache
 def html_templates() -> Environment:
     """The templates of pages: what is put into them is escaped, and shown where it hides."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import asrpack
 from asrpack.bundle.envelope import ENVELOPE_FILE, Envelope
@@ -22,6 +23,9 @@ from asrpack.report.wheels import wheel_digests
 from asrpack.stages import stage
 from asrpack.stages.provider import read_provider
 from asrpack.stages.stage import Context, Stage
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PACKAGE = Path(asrpack.__file__).parent
 MINIMUM_RUNTIME = "0.1.0"
@@ -62,6 +66,9 @@ class Render(Stage):
     """``tree/``: what :class:`asrpack.stages.seal.Seal` puts around the encrypted model.
 
     The code that ships and the templates are inputs too: a change of either renders anew.
+
+    Args:
+        keeps: remember the digests of what the user brings from one run to the next.
     """
 
     name: ClassVar[str] = "render"
@@ -77,6 +84,9 @@ class Render(Stage):
         "license-expression",
     )
     Params: ClassVar[type[stage.Params]] = RenderParams
+
+    def __init__(self, *, keeps: bool = False) -> None:
+        self._digests: dict[Path, dict[str, str]] | None = {} if keeps else None
 
     def run(
         self, params: RenderParams, inputs: Mapping[str, Path], out: Path, context: Context
@@ -97,7 +107,8 @@ class Render(Stage):
             ngram=description.decode.ngram is not None,
             gpu=metadata.provider is not None,
         )
-        origin = _origin(params, inputs, metadata.bundle_id, created)
+        brought = _brought(inputs, {} if self._digests is None else self._digests)
+        origin = _origin(params, inputs, brought, metadata.bundle_id, created)
         wheels = wheel_digests(inputs["wheels"]) if "wheels" in inputs else {}
         bill = ml_bom(
             origin,
@@ -141,16 +152,26 @@ class Render(Stage):
         )
 
 
+def _brought(inputs: Mapping[str, Path], known: dict[Path, dict[str, str]]) -> dict[str, str]:
+    """SHA-256 of single files that the user brings; ``known`` is added to."""
+    files: dict[str, str] = {}
+    for name in ("source", "tokens", "manifest", "calibration", "language_model"):
+        if (path := inputs.get(name)) is None:
+            continue
+        if path not in known:
+            known[path] = file_digests(path, ROLES[name])
+        files |= known[path]
+    return files
+
+
 def _origin(
-    params: RenderParams, inputs: Mapping[str, Path], bundle_id: str, created: int
+    params: RenderParams,
+    inputs: Mapping[str, Path],
+    files: Mapping[str, str],
+    bundle_id: str,
+    created: int,
 ) -> Origin:
     stages, sources = read_records(inputs["records"])
-    files = {
-        path: digest
-        for name in ("source", "tokens", "manifest", "calibration", "language_model")
-        if name in inputs
-        for path, digest in file_digests(inputs[name], ROLES[name]).items()
-    }
     return Origin(
         name=params.name,
         version=params.version,
@@ -230,9 +251,17 @@ def _role(path: str) -> str:
 
 
 def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> None:
+    environment = _environment(folder)
+    for template in sorted(environment.list_templates()):
+        text = environment.get_template(template).render(values)
+        (tree / template.removesuffix(".j2")).write_text(text, encoding="utf-8")
+
+
+@cache
+def _environment(folder: Path) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
@@ -240,9 +269,6 @@ def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> No
         lstrip_blocks=True,
         autoescape=False,  # not HTML; the recipe's schema checked the names
     )
-    for template in sorted(environment.list_templates()):
-        text = environment.get_template(template).render(values)
-        (tree / template.removesuffix(".j2")).write_text(text, encoding="utf-8")
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -48,6 +48,9 @@ class Watermark(Stage):
 
     Works on what the quantize stage wrote in any precision. Codes are rounded again from the
     fp32 originals with the scales kept, so a customer costs seconds.
+
+    Args:
+        keeps: hold the unmarked model in memory from one run to the next.
     """
 
     name: ClassVar[str] = "watermark"
@@ -55,6 +58,10 @@ class Watermark(Stage):
     outputs: ClassVar[tuple[str, ...]] = ("onnx", "mark.json")
     tools: ClassVar[tuple[str, ...]] = ("numpy", "onnx", "onnx-ir")
     Params: ClassVar[type[stage.Params]] = WatermarkParams
+
+    def __init__(self, *, keeps: bool = False) -> None:
+        self._keeps = keeps
+        self._model: Unmarked | None = None
 
     def run(
         self, params: WatermarkParams, inputs: Mapping[str, Path], out: Path, context: Context
@@ -66,42 +73,16 @@ class Watermark(Stage):
             InputError: the two folders are not of one model, or hold no matrix to mark.
         """
         from asrpack.bundle.keys import watermark_key
-        from asrpack.graph.weight_files import graph_weights
-        from asrpack.protect.watermark import SCHEME
 
         key = watermark_key(context.secrets["key"], "watermark key")
         kind = self.outputs[0]
-        folder = out / kind
-        folder.mkdir()
-        tally = _Tally()
-        digests = {}
-        pairs = zip_longest(graph_weights(inputs["original"]), graph_weights(inputs[kind]))
-        for done, (source, graph) in enumerate(pairs):
-            if source is None or graph is None or source.path.name != graph.path.name:
-                raise _unrelated((graph or source).path.name)
-            context.progress(done, 0, graph.path.name)
-            digests[graph.path.name] = hashlib.sha256(source.path.read_bytes()).hexdigest()
-            _mark_graph(source, graph, key, params, tally)
-            graph.save(folder)
-        if not tally.tensors:
-            raise InputError(
-                f"no trained matrix has {MIN_WEIGHTS} numbers or more: there is nothing to mark",
-                code="watermark-no-weights",
-                place=str(inputs[kind]),
-                remedy="take `protect.watermark` out of the recipe",
-            )
-        digest, committed = commitment_to(key, digests)
-        mark = {
-            "format": FORMAT,
-            "scheme": SCHEME,
-            "customer": params.customer,
-            "strength": params.strength,
-            "commitment": digest,
-            "committed": committed,
-            "tensors": tally.tensors,
-            "weights": tally.weights,
-            "relative_perturbation": float(f"{tally.perturbation:.3g}"),
-        }
+        model = self._model
+        if model is None or not model.is_of(inputs["original"], inputs[kind], key):
+            model = Unmarked(inputs["original"], inputs[kind], key)
+        if self._keeps:
+            self._model = model
+        (out / kind).mkdir()
+        mark = model.mark(params, out / kind, context)
         (out / "mark.json").write_bytes(_canonical(mark) + b"\n")
 
 
@@ -149,32 +130,112 @@ def _is_markable(values: NDArray[np.float32]) -> bool:
     return values.size >= MIN_WEIGHTS and bool(dense)
 
 
-@dataclass
-class _Tally:
-    tensors: list[str]
-    weights: int
-    changed: float
-    total: float
-
-    def __init__(self) -> None:
-        self.tensors, self.weights, self.changed, self.total = [], 0, 0.0, 0.0
-
-    @property
-    def perturbation(self) -> float:
-        """Norm of the change over the norm of the unmarked weights."""
-        return math.sqrt(self.changed / self.total) if self.total else 0.0
-
-
 def _identity(graph: GraphWeights, matrix: Matrix) -> str:
     return f"{graph.path.stem}/{matrix.name}"
 
 
-def _mark_graph(
-    original: GraphWeights, graph: GraphWeights, key: bytes, params: WatermarkParams, tally: _Tally
-) -> None:
+class Unmarked:
+    """A model that is marked for one customer after the other: what is the same for all is read
+    and computed once.
+
+    Args:
+        original: folder of the fp32 graphs.
+        folder: of the graphs to mark, made of them.
+
+    Raises:
+        InputError: the two are not of one model, or hold no matrix to mark.
+    """
+
+    def __init__(self, original: Path, folder: Path, key: bytes) -> None:
+        from asrpack.graph.weight_files import graph_weights
+
+        self._sources, self._key = (original, folder), key
+        self._graphs: list[tuple[GraphWeights, list[_Canvas]]] = []
+        self._digests: dict[str, str] = {}
+        for source, graph in zip_longest(graph_weights(original), graph_weights(folder)):
+            if source is None or graph is None or source.path.name != graph.path.name:
+                raise _unrelated((graph or source).path.name)
+            with source.path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._digests[graph.path.name] = digest
+            self._graphs.append((graph, list(_canvases(source, graph, key))))
+        if not any(canvases for _, canvases in self._graphs):
+            raise InputError(
+                f"no trained matrix has {MIN_WEIGHTS} numbers or more: there is nothing to mark",
+                code="watermark-no-weights",
+                place=str(folder),
+                remedy="take `protect.watermark` out of the recipe",
+            )
+
+    def is_of(self, original: Path, folder: Path, key: bytes) -> bool:
+        """Whether these were its sources."""
+        return (self._sources, self._key) == ((original, folder), key)
+
+    def mark(self, params: WatermarkParams, folder: Path, context: Context) -> dict[str, Any]:
+        """Writes a customer's graphs into a folder; returns what ``mark.json`` says."""
+        from asrpack.protect.watermark import SCHEME
+
+        canvases: list[_Canvas] = []
+        changed = 0.0
+        for done, (graph, inside) in enumerate(self._graphs):
+            context.progress(done, len(self._graphs), graph.path.name)
+            changed += sum(item.mark(self._key, params) for item in inside)
+            graph.save(folder)
+            canvases += inside
+        digest, committed = commitment_to(self._key, self._digests)
+        total = sum(item.energy for item in canvases)
+        return {
+            "format": FORMAT,
+            "scheme": SCHEME,
+            "customer": params.customer,
+            "strength": params.strength,
+            "commitment": digest,
+            "committed": committed,
+            "tensors": [item.name for item in canvases],
+            "weights": sum(item.before.size for item in canvases),
+            # Norm of the change over the norm of the unmarked weights.
+            "relative_perturbation": float(f"{math.sqrt(changed / total) if total else 0.0:.3g}"),
+        }
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """One matrix to mark, with all that does not depend on the customer.
+
+    Attributes:
+        name: ``GRAPH/NAME``.
+        before: unmarked, as the graph multiplies by it.
+        energy: sum of its squares.
+        base: what a mark is added to: weights, or codes before they are rounded.
+        unit: what a mark is in: the weights' steps, or the signs of the codes'.
+        limits: least and greatest code; None where weights are stored.
+        bounds: of the customers' draws.
+    """
+
+    name: str
+    matrix: Matrix
+    before: NDArray[np.float32]
+    energy: float
+    base: NDArray[np.float32]
+    unit: NDArray[np.float32]
+    limits: tuple[int, int] | None
+    bounds: NDArray[np.uint16]
+
+    def mark(self, key: bytes, params: WatermarkParams) -> float:
+        """Stores a customer's numbers; returns the sum of the squares of what changed."""
+        from asrpack.protect.watermark import add_mark, dither, round_codes
+
+        shape = self.base.shape
+        mark = dither(key, params.customer, self.name, shape, params.strength, self.bounds)
+        marked = add_mark(self.base, mark, self.unit)
+        self.matrix.store(marked if self.limits is None else round_codes(marked, self.limits))
+        return _energy(self.matrix.values() - self.before)
+
+
+def _canvases(original: GraphWeights, graph: GraphWeights, key: bytes) -> Iterator[_Canvas]:
     import numpy as np
 
-    from asrpack.protect.watermark import dither, mark_codes, mark_floats
+    from asrpack.protect.watermark import channel_steps, exact_codes, round_codes, thresholds
 
     originals = {matrix.name: matrix for matrix in original.matrices}
     for matrix in graph.matrices:
@@ -187,20 +248,25 @@ def _mark_graph(
             continue  # a convolution's kernel, which only int8 turns into a matrix
         if source is None or source.values().shape != before.shape:
             raise _unrelated(name)
-        weight = source.values()
-        mark = dither(key, params.customer, name, weight.shape, params.strength)
-        if matrix.steps is None:
-            matrix.store(mark_floats(weight, mark))
+        weight, steps, limits = source.values(), matrix.steps, None
+        if steps is None:
+            base, unit = weight, channel_steps(weight)
+            if np.array_equal(before, weight):
+                before = weight  # held once
         else:
-            steps, grid = matrix.steps, (matrix.zeros, matrix.limits)
-            unmarked = mark_codes(weight, steps, np.zeros_like(mark), *grid)
-            if np.mean(unmarked != matrix.codes()) > MAX_TIES:
+            base, limits = exact_codes(weight, steps, matrix.zeros), matrix.limits
+            unit = np.where(steps < 0, np.float32(-1), np.float32(1))
+            if np.mean(round_codes(base, limits) != matrix.codes()) > MAX_TIES:
                 raise _unrelated(name)
-            matrix.store(mark_codes(weight, steps, mark, *grid))
-        tally.tensors.append(name)
-        tally.weights += before.size
-        tally.changed += float(np.square(matrix.values() - before, dtype=np.float64).sum())
-        tally.total += float(np.square(before, dtype=np.float64).sum())
+        bounds = thresholds(key, name, weight.size)
+        yield _Canvas(name, matrix, before, _energy(before), base, unit, limits, bounds)
+
+
+def _energy(values: NDArray[np.float32]) -> float:
+    import numpy as np
+
+    flat = values.ravel()
+    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
 
 
 def _unrelated(name: str) -> InputError:

@@ -7,7 +7,7 @@ import pytest
 
 from asrpack.errors import InputError, KeyFileError
 from asrpack.protect.detection import ACCUSE_Z, detect
-from asrpack.protect.watermark import channel_steps, dither, mark_codes, mark_floats
+from asrpack.protect.watermark import add_mark, channel_steps, dither, exact_codes, round_codes
 
 KEY = bytes(range(32))
 STRENGTH = 0.05
@@ -30,7 +30,9 @@ def marked(original, customer, *, key=KEY, strength=STRENGTH, int8=True):
         mark = dither(key, customer, name, weight.shape, strength)
         steps = channel_steps(weight)
         result[name] = (
-            mark_codes(weight, steps, mark) * steps if int8 else mark_floats(weight, mark)
+            round_codes(add_mark(exact_codes(weight, steps), mark, np.ones_like(steps))) * steps
+            if int8
+            else add_mark(weight, mark, steps)
         )
     return result
 
@@ -90,14 +92,15 @@ def test_the_mark_is_small_and_sums_to_nothing_over_a_channel():
 def test_codes_without_a_mark_are_the_quantizers(original):
     weight = next(iter(original.values()))
     steps = channel_steps(weight)
-    codes = mark_codes(weight, steps, np.zeros_like(weight))
+    codes = round_codes(exact_codes(weight, steps))
     assert codes.dtype == np.int8
     assert np.abs(weight - codes * steps).max() <= 0.5001 * steps.max()
 
 
 def test_codes_stay_in_the_symmetric_range():
     weight = np.array([[1.0], [-1.0], [0.5]], np.float32)
-    codes = mark_codes(weight, channel_steps(weight), np.array([[9.0], [-9.0], [0.0]], np.float32))
+    mark = np.array([[9.0], [-9.0], [0.0]], np.float32)
+    codes = round_codes(exact_codes(weight, channel_steps(weight)) + mark)
     assert codes.ravel().tolist() == [127, -127, 64]
 
 
@@ -146,7 +149,8 @@ def test_a_channel_of_zeros_carries_no_mark(original):
     weight = next(iter(original.values())).copy()
     weight[:, 3] = 0
     with np.errstate(all="raise"):
-        suspect = mark_floats(weight, dither(KEY, "acme", "a", weight.shape, STRENGTH))
+        mark = dither(KEY, "acme", "a", weight.shape, STRENGTH)
+        suspect = add_mark(weight, mark, channel_steps(weight))
         assert not suspect[:, 3].any()
         assert z_of({"a": weight}, {"a": suspect}, "acme") > ACCUSE_Z
 

@@ -13,6 +13,7 @@ from asrpack.errors import InputError, KeyFileError
 from asrpack.graph.files import load_graph
 from asrpack.graph.weights import weight_matrices
 from asrpack.measure.cases import onnx_run
+from asrpack.pipeline.digest import digest_path
 from asrpack.protect.detection import ACCUSE_Z, detect
 from asrpack.stages import watermark as module
 from asrpack.stages.optimize import Optimize
@@ -256,3 +257,34 @@ def test_a_computed_matrix_is_left_alone(original, tmp_path, precision):
     marked = json.loads((out / "mark.json").read_bytes())["tensors"]
     assert set(marked) == NAMES - {"encoder/hidden.w"}
     assert z_of(source, out / "onnx") > ACCUSE_Z
+
+
+@pytest.mark.parametrize("precision", WAYS)
+def test_a_model_that_is_kept_gives_each_customer_the_same_file(
+    original, quantized, tmp_path, precision
+):
+    """What is computed once for all customers, and the file that is patched, leave no trace."""
+    stage = Watermark(keeps=True)
+    for number, customer in enumerate(["acme", "bolt", "acme"]):
+        out = tmp_path / str(number)
+        out.mkdir()
+        stage.run(
+            Watermark.Params(customer=customer),
+            {"original": original, "onnx": quantized[precision]},
+            out,
+            Context(secrets={"key": armour(WATERMARK, KEY)}),
+        )
+        fresh = mark(original, quantized[precision], tmp_path / f"fresh {number}", customer)
+        assert digest_path(out) == digest_path(fresh)
+
+
+def test_a_model_that_is_kept_is_not_taken_for_another(original, quantized, tmp_path):
+    stage = Watermark(keeps=True)
+    for precision, key in (("fp32", KEY), ("int8", KEY), ("int8", bytes(32))):
+        out = tmp_path / f"{precision} {key[1]}"
+        out.mkdir()
+        inputs = {"original": original, "onnx": quantized[precision]}
+        secrets = {"key": armour(WATERMARK, key)}
+        stage.run(Watermark.Params(customer="acme"), inputs, out, Context(secrets=secrets))
+        fresh = mark(original, quantized[precision], tmp_path / f"f {precision} {key[1]}", key=key)
+        assert digest_path(out) == digest_path(fresh)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from asrpack.bundle.keys import WATERMARK, armour
-from asrpack.protect.watermark import dither, mark_floats
+from asrpack.protect.watermark import add_mark, channel_steps, dither
 
 KEY = bytes(range(32))
 CUSTOMERS = [f"customer-{number}" for number in range(30)]
@@ -31,7 +31,11 @@ def original_matrices() -> dict[str, NDArray[np.float32]]:
 
 def marked_matrices(customer: str = GUILTY, strength: float = 0.05) -> dict[str, Any]:
     return {
-        name: mark_floats(weight, dither(KEY, customer, f"encoder/{name}", weight.shape, strength))
+        name: add_mark(
+            weight,
+            dither(KEY, customer, f"encoder/{name}", weight.shape, strength),
+            channel_steps(weight),
+        )
         for name, weight in original_matrices().items()
     }
 
