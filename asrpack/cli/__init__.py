@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "inspect": ("inspect", "inspect", "Show what a bundle says it is."),
     "diff": ("diff", "diff", "Show what differs between two bundles, or two builds."),
     "run": ("run", "run", "Transcribe audio files with a bundle."),
+    "serve": ("serve", "serve", "Serve a bundle over HTTP."),
     "personalize": (
         "personalize",
         "personalize",

@@ -12,11 +12,14 @@ from asrpack.runtime.providers import installed_runtime
 
 # asrpack.runtime's own imports; what they need follows from their metadata.
 RUNTIME = ("cryptography", "numpy", "soundfile", "soxr")
+# Of asrpack.runtime.service.
+SERVICE = ("prometheus-client", "python-multipart", "starlette", "uvicorn", "websockets")
 ENGINES = {
     "onnxruntime": ("onnxruntime",),
     "cuda": ("onnxruntime",),
     "tensorrt": ("onnxruntime",),
-    "paddle_inference": ("paddlepaddle", "setuptools"),  # which paddle imports, undeclared
+    # setuptools paddle imports, undeclared; onnxruntime runs what detects speech.
+    "paddle_inference": ("onnxruntime", "paddlepaddle", "setuptools"),
 }
 # For GPUs, where the build's host has the CPU's: the newest there is, built with CUDA 13,
 # cuDNN 9 and TensorRT 10, which the image brings.
@@ -34,7 +37,7 @@ def runtime_packages(
         gpu: with the onnxruntime that has GPU providers.
     """
     installed = installed_runtime()
-    names = [*RUNTIME, *ENGINES[target], *(("flashlight-text",) if ngram else ())]
+    names = [*RUNTIME, *SERVICE, *ENGINES[target], *(("flashlight-text",) if ngram else ())]
     if "onnxruntime" in names and installed is not None:
         names[names.index("onnxruntime")] = installed[0]
     found = dict(installed_closure(names))

@@ -18,6 +18,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from asrpack.errors import AsrpackError, UsageError  # noqa: E402
+from asrpack.runtime.service.flags import add_flags, settings_of  # noqa: E402
 
 # BUNDLE/runtime/asrpack/runtime/__main__.py
 _AROUND = Path(__file__).resolve().parents[3]
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run an asrpack bundle.",
     )
     verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="{transcribe,verify,selftest,host}"
+        dest="verb", required=True, metavar="{transcribe,serve,verify,selftest,host}"
     )
 
     def add(
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument(
                 "--threads", type=_count, default=0, help="0: one for each physical core"
             )
-        if name != "selftest":
+        if name not in ("serve", "selftest"):
             verb.add_argument("--json", action="store_true", help="print JSON only")
         return verb
 
@@ -112,6 +113,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--overwrite", action="store_true", help="do what is there already again")
     run.add_argument(
         "--workers", type=_count, default=0, help="recordings at a time; 0: by the cores"
+    )
+    add_flags(
+        add(
+            "serve",
+            "Serve over HTTP, as OpenAI's transcription API, until SIGTERM.",
+            bundle="BUNDLE",
+        )
     )
     add("verify", "Check files and signature.", bundle="BUNDLE")
     add("selftest", "Verify, decrypt, load and run once.", bundle="BUNDLE")
@@ -153,6 +161,9 @@ def _dispatch(options: argparse.Namespace) -> int:
         "licence": options.license,
         "threads": options.threads,
     }
+    if options.verb == "serve":
+        del common["threads"]  # they are the workers
+        return commands.serve(bundle, settings_of(options), **common)
     if options.verb == "selftest":
         return commands.selftest(bundle, **common)
     return commands.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from asrpack.runtime.layout import choose_layout
 from asrpack.runtime.licence import Lease
 from asrpack.runtime.load import OpenBundle, open_bundle, warn_on_stderr
 from asrpack.runtime.recordings import find_recordings
+from asrpack.runtime.service.settings import Settings
 from asrpack.runtime.streaming import StreamingRecognizer
 from asrpack.runtime.transcripts import Wishes, stream_file, transcribe_file
 
@@ -124,6 +125,30 @@ def run(
         passed = f"; {others} other files passed over" if others else ""
         say(f"asrpack: {summary(tally)}{passed}", error=True)
     return InputError.exit_code if tally.failed else 0
+
+
+def serve(
+    bundle: Path,
+    settings: Settings,
+    *,
+    identity: str | None,
+    trust: Sequence[Path] = (),
+    licence: Path | None = None,
+) -> int:
+    """As :func:`asrpack.runtime.service.serve.serve`, with what it needs installed or not.
+
+    Raises:
+        ToolchainError: what HTTP needs is not installed.
+    """
+    try:
+        from asrpack.runtime.service.serve import serve as serve_bundle
+    except ImportError as error:
+        raise ToolchainError(
+            f"what serves over HTTP cannot be imported: {error}",
+            code="serve-missing",
+            remedy="install what the bundle's requirements.txt names, or asrpack[serve]",
+        ) from error
+    return serve_bundle(bundle, settings, identity=identity, trust=trust, licence=licence)
 
 
 def selftest(
@@ -232,7 +257,7 @@ def check_licence(
     if identity or os.environ.get(IDENTITY_VARIABLE):
         source = identity_source(identity)
         key = recipient_private(source.read(), str(source))
-    locked = lock_of(read_sealed(bundle, read_trust(_pinned(trust))), key)
+    locked = lock_of(read_sealed(bundle, read_trust(pinned(trust))), key)
     if locked is None:
         raise UsageError(
             "the bundle is for this key without a licence",
@@ -245,14 +270,15 @@ def check_licence(
     return lease
 
 
-def _pinned(trust: Sequence[Path]) -> list[Path]:
-    pinned = trust_paths(trust)
-    if not pinned:
-        warn_on_stderr(
+def pinned(trust: Sequence[Path], warn: Callable[[str], None] = warn_on_stderr) -> list[Path]:
+    """What is trusted (:func:`trust_paths`), with a warning where that is nothing."""
+    found = trust_paths(trust)
+    if not found:
+        warn(
             "no vendor key is pinned, so who signed this bundle is not checked; "
             f"pin it with --trust or {TRUST_VARIABLE}=FILE"
         )
-    return pinned
+    return found
 
 
 def _open(
@@ -263,7 +289,7 @@ def _open(
     threads: int,
 ) -> OpenBundle:
     source = identity_source(identity)
-    opened = open_bundle(bundle, source, _pinned(trust), licence=licence, threads=threads)
+    opened = open_bundle(bundle, source, pinned(trust), licence=licence, threads=threads)
     spec, on = opened.metadata.provider, opened.recognizer.provider
     if spec is not None and on == CPU:
         warn_on_stderr(

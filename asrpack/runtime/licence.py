@@ -160,6 +160,12 @@ class Lease:
         """Whether a licence holds now."""
         return licence.terms.standing(self.time(licence)[0])
 
+    def days_left(self) -> float | None:
+        """Until the licence in use, with its grace, ends; None where it does not, below 0 after."""
+        assert self.licence is not None  # unlock
+        ends = self.licence.terms.ends
+        return None if ends is None else (ends - self.time(self.licence)[0]) / DAY
+
     def _read(self, paths: Iterable[Path]) -> tuple[dict[Licence, bytes], list[KeyFileError]]:
         """The licences for this bundle, recipient and host, and why the others are not."""
         usable, errors = {}, []

@@ -32,6 +32,7 @@ class Recognizer:
 
     Attributes:
         provider: what runs the graphs, as ONNX Runtime calls it.
+        lease: the licence that recognitions are under; None for none.
 
     Args:
         description: front end, units and decoding defaults.
@@ -63,7 +64,7 @@ class Recognizer:
         provider: Provider | None = None,
         lease: Lease | None = None,
     ) -> None:
-        self._lease = lease
+        self.lease = lease
         self.description = description
         self.front_end = FrontEnd(description.front_end, description.cmvn)
         self._ngram = ngram
@@ -275,9 +276,9 @@ class Recognizer:
     @property
     def places(self) -> int | None:
         """How many recognitions the licence allows at a time; None for any number."""
-        if self._lease is None or self._lease.licence is None:
+        if self.lease is None or self.lease.licence is None:
             return None
-        return self._lease.licence.terms.streams
+        return self.lease.licence.terms.streams
 
     def take_place(self) -> Callable[[], object]:
         """A place among the recognitions that the licence allows; returns what gives it back.
@@ -285,7 +286,7 @@ class Recognizer:
         Raises:
             KeyFileError: the licence is over, or all of them are running.
         """
-        return _nothing if self._lease is None else self._lease.take()
+        return _nothing if self.lease is None else self.lease.take()
 
     @contextmanager
     def _place(self) -> Iterator[None]:

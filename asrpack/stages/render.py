@@ -81,6 +81,11 @@ class Render(Stage):
         "soundfile",
         "soxr",
         "cryptography",
+        "prometheus-client",
+        "python-multipart",
+        "starlette",
+        "uvicorn",
+        "websockets",
         "license-expression",
     )
     Params: ClassVar[type[stage.Params]] = RenderParams

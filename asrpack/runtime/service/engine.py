@@ -133,16 +133,24 @@ class Engine:
                 self._running -= 1
                 self._job_seconds += 0.2 * (time.monotonic() - began - self._job_seconds)
 
+    def check_room(self) -> None:
+        """Whether a job could begin now: before its audio is received.
+
+        Raises:
+            BusyError: as :meth:`job`.
+        """
+        if self._closed:
+            raise BusyError("the service is shutting down", code="draining", retry_after=5)
+        if self._running >= self._jobs:
+            raise BusyError(
+                f"{self._running} requests are under way, and no more are taken",
+                code="busy",
+                retry_after=max(1, min(60, math.ceil(self._job_seconds))),
+            )
+
     def _begin(self) -> None:
         with self._lock:
-            if self._closed:
-                raise BusyError("the service is shutting down", code="draining", retry_after=5)
-            if self._running >= self._jobs:
-                raise BusyError(
-                    f"{self._running} requests are under way, and no more are taken",
-                    code="busy",
-                    retry_after=max(1, min(60, math.ceil(self._job_seconds))),
-                )
+            self.check_room()
             self._running += 1
 
     def submit(
@@ -167,14 +175,10 @@ class Engine:
         """Runs a step of a stream, before all else."""
         return self._call(function, stream=True)
 
-    def refuse(self) -> None:
-        """From now on no job begins; those under way go on."""
+    def close(self) -> None:
+        """Begins no more jobs, finishes what was submitted, and ends the workers."""
         with self._lock:
             self._closed = True
-
-    def close(self) -> None:
-        """Finishes what was submitted, and ends the workers."""
-        self.refuse()
         self._queue.close()
         for thread in self._threads:
             thread.join()

@@ -144,10 +144,9 @@ def test_closing_finishes_what_is_there_and_takes_nothing_new(
 ) -> None:
     engine, go = held
     futures = [engine.submit(noise(1), METHOD) for _ in range(5)]
-    engine.refuse()
+    go.set()
+    engine.close()
     with pytest.raises(BusyError) as caught, engine.job():
         pass
     assert caught.value.code == "draining"
-    go.set()
-    engine.close()
     assert all(future.done() and future.result() for future in futures)

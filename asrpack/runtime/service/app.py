@@ -1,0 +1,83 @@
+"""The ASGI application: all routes, and what monitors ask for."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from asrpack.errors import AsrpackError
+from asrpack.runtime.service.context import Service, notes
+from asrpack.runtime.service.errors import error_response
+from asrpack.runtime.service.gateway import Gateway
+from asrpack.runtime.service.openai_api import openai_routes
+from asrpack.runtime.service.openapi import openapi_document
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def build_app(service: Service) -> ASGIApp:
+    """The application of a loaded bundle."""
+    routes = [*openai_routes(service), *_monitoring(service)]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=service.settings.cors,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-request-id"],
+        expose_headers=["x-request-id", "retry-after"],
+    )
+    app = Starlette(
+        routes=routes,
+        middleware=[cors] if service.settings.cors else [],
+        exception_handlers={
+            AsrpackError: _failed,
+            HTTPException: _failed,
+            ClientDisconnect: _gone,
+            Exception: _failed,
+        },
+    )
+    return Gateway(app, service, frozenset(route.path for route in routes))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    found = notes(request.scope)
+    found["code"] = getattr(error, "code", type(error).__name__)
+    return error_response(error, found["id"])
+
+
+async def _gone(request: Request, _: Exception) -> Response:
+    notes(request.scope)["code"] = "client-gone"
+    return Response(status_code=499)  # nobody reads it; the log has it, as nginx's
+
+
+def _monitoring(service: Service) -> list[Route]:
+    engine = service.engine
+
+    async def health(_: Request) -> Response:
+        about = service.about
+        return JSONResponse({"status": "ok", "model": about.name, "version": about.version})
+
+    async def ready(_: Request) -> Response:
+        lease = engine.recognizer.lease
+        left = None if lease is None else lease.days_left()
+        if left is not None and left <= 0:
+            return JSONResponse({"status": "the licence is over"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def metrics(_: Request) -> Response:
+        return Response(service.metrics.render(), headers={"content-type": _METRICS_TYPE})
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(openapi_document(service.about, keys=service.keys is not None))
+
+    return [
+        Route("/health", health),
+        Route("/ready", ready),
+        Route("/metrics", metrics),
+        Route("/openapi.json", openapi),
+    ]

@@ -1,0 +1,128 @@
+"""Runs an ASGI application until the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+import ssl
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from asrpack.errors import KeyFileError, ToolchainError
+from asrpack.runtime.service.settings import Settings
+
+# From a connection, or the first byte of a later request, to the end of its header.
+_HEADER_SECONDS = 10.0
+_KEEP_ALIVE_SECONDS = 30
+_HEADER_BYTES = 1 << 16
+_CONNECTIONS = 1000
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1, and no more than :data:`_HEADER_SECONDS` of patience with a header."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The time runs from here."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """It stops once a header is there."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """From here on the connection may be idle for longer."""
+        super().on_response_complete()
+        self._unwatch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to wait for."""
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._unwatch()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+
+    def _unwatch(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The socket to listen on; nobody can connect yet.
+
+    Raises:
+        ToolchainError: the address cannot be used.
+    """
+    place = f"{settings.host}:{settings.port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as error:
+        raise ToolchainError(
+            f"cannot listen there: {error.strerror}",
+            code="listen",
+            place=place,
+            remedy="choose another --host or --port, or stop what listens on this one",
+        ) from None
+    return sock
+
+
+def check_tls(settings: Settings) -> None:
+    """Reads the TLS files: what is wrong with them is told before a model is loaded.
+
+    Raises:
+        KeyFileError: the certificate or its key cannot be used.
+    """
+    if settings.tls_certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_certificate, settings.tls_key, password=""
+        )
+    except (OSError, ValueError) as error:
+        raise KeyFileError(
+            f"the TLS certificate or its key cannot be used: {error}",
+            code="tls",
+            place=f"{settings.tls_certificate}, {settings.tls_key}",
+            remedy="give PEM files: the certificate with its chain, and its key, unencrypted",
+        ) from None
+
+
+def run(app: ASGIApp, settings: Settings, sock: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT, then lets what is under way come to its end."""
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.drain),
+        limit_concurrency=_CONNECTIONS,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+    )
+    # uvicorn raises the signals again once it is done, for whoever ran it: nobody here.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[sock])

@@ -1,0 +1,142 @@
+"""OpenAI's ``/v1/audio/transcriptions`` and ``/v1/models``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from asrpack.runtime.formats import to_srt, to_text, to_verbose_json, to_vtt
+from asrpack.runtime.pieces import Recording
+from asrpack.runtime.service.context import Service, notes, while_connected
+from asrpack.runtime.service.errors import error_body
+from asrpack.runtime.service.openai_request import Transcription, check_model, read_transcription
+from asrpack.runtime.service.transcribing import longest_piece, segments
+from asrpack.runtime.service.upload import read_form
+from asrpack.runtime.text import join_texts
+from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments
+
+
+def openai_routes(service: Service) -> list[Route]:
+    """All of them."""
+    about = service.about
+    model = {
+        "id": about.name,
+        "object": "model",
+        "created": about.sequence,
+        "owned_by": "asrpack",
+        "version": about.version,
+    }
+
+    async def models(_: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def one_model(request: Request) -> Response:
+        check_model(request.path_params["model"], about.name)
+        return JSONResponse(model)
+
+    return [
+        Route("/v1/audio/transcriptions", _Transcriptions(service), methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/v1/models/{model}", one_model),
+    ]
+
+
+class _Transcriptions:
+    """One ASGI application, so that the upload and the job last as long as the answer."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service = self._service
+        engine, settings = service.engine, service.settings
+        engine.check_room()
+        async with read_form(Request(scope, receive), settings.max_body) as form:
+            asked = read_transcription(form, service.about.name)
+            recording = Recording(
+                asked.file,
+                engine.recognizer.description.sample_rate,
+                longest=longest_piece(engine.recognizer),
+                cutting=asked.cutting,
+                max_seconds=settings.max_duration,
+            )
+            began = time.monotonic()
+            with engine.job():
+                async with aclosing(segments(engine, recording, service.method)) as found:
+                    if asked.stream:
+                        await while_connected(receive, self._stream(scope, send, found))
+                    else:
+                        spoken = await while_connected(receive, self._whole(found, recording))
+                        self._note(scope, spoken.text)
+                        await _answer(asked, spoken)(scope, receive, send)
+            notes(scope)["audio_seconds"] = round(recording.seconds, 3)
+            service.metrics.transcribed(recording.seconds, time.monotonic() - began)
+
+    async def _whole(self, found: AsyncIterator[TimedSegment], recording: Recording) -> TimedText:
+        parts = [part async for part in found]
+        return join_segments(parts, recording.seconds, self._service.engine.recognizer.description)
+
+    async def _stream(self, scope: Scope, send: Send, found: AsyncIterator[TimedSegment]) -> None:
+        """Server-sent events: a delta a segment, then the whole text."""
+        about = self._service.engine.recognizer.description
+        # The first one tells whether it is audio at all: until then it can be refused.
+        part = await anext(found, None)
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        texts: list[str] = []
+        try:
+            while part is not None:
+                if part.text:
+                    new = ["", part.text] if texts else [part.text]
+                    delta = join_texts(new, about.tokens, about.unit_type)
+                    await _event(send, {"type": "transcript.text.delta", "delta": delta})
+                    texts.append(part.text)
+                part = await anext(found, None)
+        except Exception as error:
+            notes(scope)["code"] = getattr(error, "code", "internal")
+            await _event(send, error_body(error, notes(scope)["id"]))
+        else:
+            text = join_texts(texts, about.tokens, about.unit_type)
+            self._note(scope, text)
+            await _event(send, {"type": "transcript.text.done", "text": text})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _note(self, scope: Scope, text: str) -> None:
+        if self._service.settings.log_text:
+            notes(scope)["text"] = text
+
+
+def _answer(asked: Transcription, spoken: TimedText) -> Response:
+    if asked.response_format == "text":
+        return PlainTextResponse(to_text(spoken))
+    if asked.response_format == "srt":
+        return PlainTextResponse(to_srt(spoken), media_type="application/x-subrip")
+    if asked.response_format == "vtt":
+        return PlainTextResponse(to_vtt(spoken), media_type="text/vtt")
+    if asked.response_format == "verbose_json":
+        return JSONResponse(
+            to_verbose_json(
+                spoken,
+                asked.language,
+                segments="segment" in asked.granularities,
+                words="word" in asked.granularities,
+            )
+        )
+    usage = {"type": "duration", "seconds": round(spoken.duration, 3)}
+    return JSONResponse({"text": spoken.text, "usage": usage})
+
+
+async def _event(send: Send, value: dict[str, Any]) -> None:
+    data = f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
+    await send({"type": "http.response.body", "body": data, "more_body": True})

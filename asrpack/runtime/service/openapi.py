@@ -1,0 +1,112 @@
+"""The OpenAPI 3.1 document of the HTTP interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asrpack.bundle.metadata import BundleMetadata
+from asrpack.runtime.service.openai_request import ALIAS, FORMATS, GRANULARITIES
+
+Json = dict[str, Any]
+_PROBLEMS = {
+    "400": "A field or the recording cannot be used.",
+    "401": "No API key, or not one of this service.",
+    "408": "The body arrives too slowly.",
+    "413": "Too many bytes, or too many seconds of audio.",
+    "415": "Not a form, or not audio that can be decoded.",
+    "429": "Busy; Retry-After says when to come back.",
+    "503": "Shutting down, or the licence is over.",
+}
+
+
+def openapi_document(about: BundleMetadata, *, keys: bool) -> Json:
+    """For the service of one bundle; ``keys``: whether it needs an API key."""
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {"title": about.name, "version": about.version},
+        "paths": {
+            "/v1/audio/transcriptions": {"post": _transcribe(about.name)},
+            "/v1/models": {"get": _get("The model that there is.")},
+            "/v1/models/{model}": {
+                "get": {
+                    **_get("One model."),
+                    "parameters": [
+                        {
+                            "name": "model",
+                            "in": "path",
+                            "required": True,
+                            "schema": {"type": "string"},
+                        }
+                    ],
+                }
+            },
+            "/health": {"get": _open("Whether the process lives.")},
+            "/ready": {"get": _open("Whether it takes requests; 503 if not.")},
+            "/metrics": {"get": _open("For Prometheus.")},
+        },
+        "components": {"schemas": {"Error": _error()}},
+    }
+    if keys:
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+    return document
+
+
+def _transcribe(model: str) -> Json:
+    fields: Json = {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "WAV, FLAC, OGG, MP3 and what else libsndfile reads; any rate.",
+        },
+        "model": {"type": "string", "enum": [model, ALIAS]},
+        "response_format": {"type": "string", "enum": list(FORMATS), "default": "json"},
+        "timestamp_granularities[]": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(GRANULARITIES)},
+            "description": "Of verbose_json.",
+        },
+        "stream": {"type": "boolean", "default": False, "description": "Server-sent events."},
+        "chunking_strategy": {
+            "type": "string",
+            "default": "auto",
+            "description": 'Where to cut: auto, or {"type": "server_vad"} with threshold, '
+            "prefix_padding_ms and silence_duration_ms.",
+        },
+        "language": {"type": "string", "description": "Repeated in verbose_json."},
+        "prompt": {"type": "string", "description": "Changes nothing."},
+        "temperature": {"type": "number", "description": "Changes nothing."},
+    }
+    body = {"type": "object", "required": ["file"], "properties": fields}
+    kinds = {
+        "application/json": {"schema": {"type": "object", "required": ["text"]}},
+        **{
+            kind: {"schema": {"type": "string"}}
+            for kind in ("text/plain", "text/vtt", "application/x-subrip", "text/event-stream")
+        },
+    }
+    return {
+        "summary": "Transcribe a recording.",
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": body}}},
+        "responses": {"200": {"description": "What was said.", "content": kinds}, **_problems()},
+    }
+
+
+def _problems() -> Json:
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {status: {"description": text, "content": content} for status, text in _PROBLEMS.items()}
+
+
+def _get(text: str) -> Json:
+    return {"summary": text, "responses": {"200": {"description": text}}}
+
+
+def _open(text: str) -> Json:
+    return {**_get(text), "security": []}
+
+
+def _error() -> Json:
+    nullable = {"type": ["string", "null"]}
+    fields = {"message": {"type": "string"}, "type": {"type": "string"}}
+    inner = {"type": "object", "properties": {**fields, "param": nullable, "code": nullable}}
+    return {"type": "object", "properties": {"error": inner}}

@@ -1,0 +1,56 @@
+"""The application without a process around it, where a test must hold its engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
+
+from asrpack.bundle.metadata import BundleMetadata, ModelSummary
+from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.service.app import build_app
+from asrpack.runtime.service.context import Service
+from asrpack.runtime.service.engine import Engine
+from asrpack.runtime.service.metrics import Metrics
+from asrpack.runtime.service.settings import Settings
+
+ABOUT = BundleMetadata(
+    bundle_id="0" * 32,
+    name="tiny",
+    version="1.0",
+    build="cpu",
+    asrpack="0",
+    created="2026-01-31T12:00:00Z",
+    target="onnxruntime",
+    precision="fp32",
+    model=ModelSummary("tiny", 16000, 6, "attention_rescoring"),
+    files={},
+    watermark=None,
+    minimum_runtime="0.1.0",
+    recipients=(),
+    sequence=1,
+)
+
+
+def make_app(recognizer: Recognizer, **options: Any) -> tuple[ASGIApp, Engine]:
+    """The application and its engine; ``options`` of :class:`Settings`."""
+    settings, metrics = Settings(**options), Metrics()
+    engine = Engine(
+        recognizer, jobs=settings.jobs, workers=settings.workers, on_batch=metrics.batch
+    )
+    metrics.watch(engine)
+    method = recognizer.check_method(None)
+    return build_app(Service(engine, ABOUT, settings, method, None, metrics)), engine
+
+
+def request(app: ASGIApp, method: str, path: str, **more: Any) -> httpx.Response:
+    """One request."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            return await client.request(method, path, **more)
+
+    return asyncio.run(send())

@@ -1,0 +1,101 @@
+"""A real server process, and clients that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+
+class Running:
+    """A service that has started.
+
+    Attributes:
+        url: without a slash at the end.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process, self._log = process, log
+        deadline = time.monotonic() + 120
+        while not (started := [line for line in self.lines() if line["event"] == "started"]):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        self.url: str = started[0]["url"]
+        self.port = int(self.url.rpartition(":")[2])
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Of its log."""
+        text = self._log.read_text()
+        return [json.loads(line) for line in text.splitlines() if text.endswith("\n")]
+
+    def logged(self, **fields: object) -> list[dict[str, Any]]:
+        """Lines with these, waited for."""
+        deadline = time.monotonic() + 30
+        while True:
+            found = [line for line in self.lines() if fields.items() <= line.items()]
+            if found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
+
+    def gauge(self, name: str) -> float:
+        """From ``/metrics``."""
+        text = httpx.get(f"{self.url}/metrics").text
+        return float(next(line for line in text.splitlines() if line.startswith(name)).split()[-1])
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+    def stop(self) -> int:
+        """Its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Runs ``serve`` on a free port."""
+    env = {**os.environ, "TMPDIR": str(log.parent), **(environment or {})}
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [*command, "--port", "0"], stdout=subprocess.DEVNULL, stderr=stream, env=env
+        )
+    try:
+        yield Running(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def upload(length: int, name: str = "a.wav") -> tuple[bytes, bytes, bytes]:
+    """Header, start and end of a form with a file; ``length``: of all between header and end."""
+    start = (
+        f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    ).encode()
+    header = (
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {length}\r\n\r\n"
+    ).encode()
+    return header, start, b"\r\n--b--\r\n"
+
+
+def answer(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    parts = []
+    try:
+        while data := connection.recv(1 << 16):
+            parts.append(data)
+    except ConnectionError:
+        pass
+    return b"".join(parts)

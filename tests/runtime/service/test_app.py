@@ -1,0 +1,103 @@
+"""What the application does when the engine is busy, and when a client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from starlette.types import Message
+
+from asrpack.runtime.recognizer import Recognizer
+from tests.runtime import tiny
+from tests.runtime.service.in_process import make_app, request
+from tests.runtime.service.running import upload
+from tests.runtime.service.test_server import PATH, recorded
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer(tiny.describe(), tiny.graphs(), threads=1)
+
+
+def test_busy_is_429_and_when_to_come_back(recognizer: Recognizer) -> None:
+    app, engine = make_app(recognizer, jobs=1)
+    files = {"file": ("a.wav", recorded(1))}
+    with engine.job():
+        found = request(app, "POST", PATH, files=files)
+        assert found.status_code == 429
+        assert found.headers["retry-after"] == "1"
+        error = found.json()["error"]
+        assert (error["code"], error["type"]) == ("busy", "rate_limit_error")
+        assert "try again in 1 s" in error["message"]
+    assert request(app, "POST", PATH, files=files).status_code == 200
+    engine.close()
+    assert request(app, "POST", PATH, files=files).status_code == 503
+
+
+def test_an_error_of_ours_is_500_with_the_id_and_no_more(recognizer: Recognizer) -> None:
+    class Broken(Recognizer):
+        def features(self, samples):
+            if len(samples) == 16001:
+                raise RuntimeError("a secret path")
+            return super().features(samples)
+
+    app, engine = make_app(Broken(tiny.describe(), tiny.graphs(), threads=1))
+    files = {"file": ("a.wav", recorded(16001 / 16000))}
+    found = request(app, "POST", PATH, files=files, headers={"x-request-id": "r1"})
+    assert found.status_code == 500
+    assert "r1" in found.json()["error"]["message"] and "secret" not in found.text
+    assert engine.running == 0
+    engine.close()
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_what_nobody_waits_for_is_not_recognised(recognizer: Recognizer, stream: str) -> None:
+    app, engine = make_app(recognizer, workers=1)
+    go, held = threading.Event(), []
+    _, start, end = upload(0)
+    form = b'--b\r\nContent-Disposition: form-data; name="stream"\r\n\r\n' + stream.encode()
+    body = form + b"\r\n" + start + recorded(2) + end
+    received = 0
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        nonlocal received
+        received += 1
+        if received == 1:
+            return {"type": "http.request", "body": body}
+        while engine.waiting()[0] == 0:  # it is read, and waits to be recognised
+            await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def talk() -> None:
+        # The only worker reads the file, and then it is held.
+        read = engine.read
+
+        def read_then_hold(function):
+            future = read(function)
+            if not held:
+                held.append(future)
+                future.add_done_callback(lambda _: engine.stream(go.wait))
+            return future
+
+        engine.read = read_then_hold  # type: ignore[method-assign]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": PATH,
+            "raw_path": PATH.encode(),
+            "query_string": b"",
+            "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+        }
+        await app(scope, receive, send)
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
+    assert engine.running == 0
+    go.set()
+    engine.close()
+    assert engine.waiting() == (0, 0.0)
+    assert [message["status"] for message in sent if "status" in message] == [499]
