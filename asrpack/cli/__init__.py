@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "schema": ("schema", "schema", "Print the recipe's JSON Schema."),
     "plan": ("plan", "plan", "Show what a build would run, and why."),
     "build": ("build", "build", "Build the bundle that a recipe describes."),
+    "rebuild": ("rebuild", "rebuild", "Build an artifact again from its lock; say what differs."),
     "report": ("report", "report", "Make a build's report anew from what it left."),
     "verify": ("verify", "verify", "Check a bundle against what this host trusts."),
     "sign": ("sign", "sign", "Sign a signed bundle, too: countersign it."),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asrpack.graph.differences import TensorDifferences
     from asrpack.pipeline.compare import Change, Comparison
+    from asrpack.pipeline.rebuild import Rebuilt
+    from asrpack.pipeline.stage_outcome import Outcome
 
 # Exit code where something differs that should not, or where `diff --exit-code` asks for it.
 DIFFERS = 8
@@ -31,16 +33,59 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
     yield f"A  {found.a.title}  ({found.a.folder})"
     yield f"B  {found.b.title}  ({found.b.folder})"
     for name, changes in found.sections.items():
-        if not changes:
-            yield f"{name}: same"
-            continue
         first = [item for item in changes if name != "figures" or _FIGURES.fullmatch(item.path)]
-        yield f"{name}: {_count(len(changes), 'difference')}"
-        yield from (show(line) for line in _some(map(_line, first), len(changes)))
+        yield from map(show, _section(name, changes, first))
     if found.tensors is not None:
         yield from map(show, tensor_lines(found.tensors, found.note))
     else:
         yield f"tensors: not compared; {found.note}"
+
+
+def rebuild_lines(found: Rebuilt) -> Iterator[str]:
+    """What went in, then each stage, then the bundle; ``--json`` has everything."""
+    from asrpack.bundle.verify import show
+
+    yield f"{found.title}  ({found.build.folder})"
+    for name, changes in found.ingredients.items():
+        yield from map(show, _section(name, changes, changes))
+    if found.stages is None:
+        yield f"dry run: nothing was built; {'the same' if found.same else 'not the same'} goes in"
+        return
+    for stage in found.stages:
+        yield from map(show, stage_lines(stage))
+    if found.bundle is None:
+        yield "bundle: not compared, as there are not two"
+    else:
+        for name, changes in found.bundle.items():
+            yield from map(show, _section(f"bundle's {name}", changes, changes))
+    if found.tensors is not None:
+        yield from map(show, tensor_lines(found.tensors, "of the bundles, decrypted"))
+    differing = [item.stage for item in found.stages if item.state == "differs"]
+    if found.same:
+        yield "rebuilt: the same, but for what no two builds share"
+    else:
+        yield f"rebuilt: it differs, first in {differing[0] if differing else 'the bundle'}"
+
+
+def stage_lines(stage: Outcome) -> Iterator[str]:
+    """One stage of a rebuild, and what of it differs."""
+    taken = " (taken from --cache)" if stage.taken else ""
+    cause = f": {'; '.join(stage.cause)}" if stage.cause else ""
+    word = {"identical": "identical", "fresh": "same", "differs": "differs"}[stage.state]
+    yield f"  {stage.stage:<10} {word}{cause}{taken}"
+    yield from (f"  {line}" for line in _some(map(_line, stage.changes), len(stage.changes)))
+    if stage.tensors is not None:
+        yield from (f"    {line}" for line in tensor_lines(stage.tensors))
+    if not stage.known:
+        yield "    what it gave then is not kept: only its digest is known"
+
+
+def _section(name: str, changes: Sequence[Change], first: Iterable[Change]) -> Iterator[str]:
+    if not changes:
+        yield f"{name}: same"
+        return
+    yield f"{name}: {_count(len(changes), 'difference')}"
+    yield from _some(map(_line, first), len(changes))
 
 
 def tensor_lines(found: TensorDifferences, note: str = "") -> Iterator[str]:

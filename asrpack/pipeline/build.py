@@ -160,7 +160,8 @@ def _check_disk(checked: Checked, steps: list[Step], cache: Cache, artifact: Art
                 f"{free >> 20} MiB are free, the build needs about {needed >> 20} MiB",
                 code="disk-full",
                 place=str(folder),
-                remedy="free space, or set ASRPACK_CACHE and --out to a larger disk",
+                remedy="free space, or have it on a larger disk: ASRPACK_CACHE and --out say where "
+                "a build goes, --cache and TMPDIR a rebuild",
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -118,11 +118,12 @@ def _step(
 def _why(previous: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
     if previous is None:
         return "it was not built before"
-    changes = list(_changes(previous, now))
+    changes = list(component_changes(previous, now))
     return "; ".join(changes) if changes else "its cached result is gone or damaged"
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Any:
+def component_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """In what two sets of components of one stage differ, in words."""
     if before["revision"] != now["revision"]:
         yield "asrpack's own stage changed"
     for kind, noun in (("params", ""), ("inputs", "input "), ("tools", ""), ("secrets", "key ")):

@@ -168,7 +168,7 @@ def _artifact(folder: Path) -> Side:
         kind="artifact",
         folder=folder,
         bundle=bundle,
-        title=_title(recipe),
+        title=title_of(recipe),
         recipe=flat(recipe.get("content", {})),
         sources={
             "recipe": recipe["sha256"],
@@ -205,7 +205,7 @@ def _bundle(folder: Path) -> Side:
         kind="bundle",
         folder=folder,
         bundle=folder,
-        title=_title(contents["metadata"]),
+        title=title_of(contents["metadata"]),
         **told,
         packages=_packages(folder),
         metadata=_metadata(contents),
@@ -271,7 +271,8 @@ def _odd(path: Path, error: Exception) -> InputError:
     )
 
 
-def _title(about: Mapping[str, Any]) -> str:
+def title_of(about: Mapping[str, Any]) -> str:
+    """Name, version and build, as a lock and a bundle's metadata tell them."""
     return f"{about['name']} {about['version']}, build {about['build']}"
 
 

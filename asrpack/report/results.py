@@ -36,8 +36,13 @@ def read_results(folder: Path) -> Results:
     """
     if not (folder / EVALUATION).is_file():
         raise _no_results(folder)
-    search = _read(folder / SEARCH) if (folder / SEARCH).exists() else None
-    return Results(_read(folder / EVALUATION), _read(folder / GATE), _read(folder / LOCK), search)
+    search = read_result(folder / SEARCH) if (folder / SEARCH).exists() else None
+    return Results(
+        read_result(folder / EVALUATION),
+        read_result(folder / GATE),
+        read_result(folder / LOCK),
+        search,
+    )
 
 
 def other_version(place: Path) -> InputError:
@@ -50,7 +55,12 @@ def other_version(place: Path) -> InputError:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> dict[str, Any]:
+    """One of an artifact's files of JSON.
+
+    Raises:
+        InputError: it cannot be read, is no JSON object, or is of another version.
+    """
     try:
         value = json.loads(path.read_bytes(), parse_constant=_refuse)
     except OSError as error:

@@ -35,6 +35,7 @@ class Encrypt(stage.Stage):
     revision: ClassVar[int] = 2
     outputs = ("model",)
     tools = ("cryptography",)
+    fresh = "data keys and the bundle's id are fresh"
     Params: ClassVar[type[stage.Params]] = EncryptParams
 
     def run(

@@ -63,6 +63,8 @@ class Evaluate(Stage):
     )
     isolated: ClassVar[bool] = True
     timeout: ClassVar[float] = 6 * 3600.0
+    fresh: ClassVar[str] = "times and memory are measured anew"
+    measured: ClassVar[str | None] = r"(timing|memory|cold_start)\..+"
     Params: ClassVar[type[stage.Params]] = EvaluateParams
 
     def run(

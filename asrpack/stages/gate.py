@@ -50,6 +50,8 @@ class Gate(Stage):
     name: ClassVar[str] = "gate"
     revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("gate.json",)
+    fresh: ClassVar[str] = "it judges what was measured anew"
+    measured: ClassVar[str | None] = r"checks\.\d+\.(measured|reason)"
     Params: ClassVar[type[stage.Params]] = GateParams
 
     def run(

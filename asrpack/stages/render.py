@@ -74,6 +74,7 @@ class Render(Stage):
     name: ClassVar[str] = "render"
     revision: ClassVar[int] = 3
     outputs: ClassVar[tuple[str, ...]] = ("tree",)
+    fresh: ClassVar[str] = "the bundle's id, its time and what was measured anew are in it"
     tools: ClassVar[tuple[str, ...]] = (
         "onnxruntime",
         "paddlepaddle",

@@ -28,6 +28,7 @@ class Seal(stage.Stage):
     name = "seal"
     outputs = ("bundle",)
     tools = ("cryptography",)
+    fresh = "it is signed anew"
 
     def run(
         self, params: stage.Params, inputs: Mapping[str, Path], out: Path, context: stage.Context

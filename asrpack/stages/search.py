@@ -66,6 +66,8 @@ class Search(Stage):
     isolated: ClassVar[bool] = True
     resumes: ClassVar[bool] = True
     timeout: ClassVar[float] = 24 * 3600.0
+    fresh: ClassVar[str] = "speed is measured anew"
+    measured: ClassVar[str | None] = r"candidates\.\d+\.speedup"
     Params: ClassVar[type[stage.Params]] = SearchParams
 
     def run(

@@ -46,6 +46,10 @@ class Stage(ABC):
             measure memory). Such a stage gets no secrets.
         timeout: seconds an isolated stage may take.
         resumes: takes long, and keeps in its scratch folder what it has so far.
+        fresh: what keeps two runs on the same inputs from giving the same bytes, as the predicate
+            of a sentence; empty where nothing does.
+        measured: of a stage that is ``fresh`` in part of its JSON, a pattern of the paths
+            (``timing.host.cpu``) that are; the rest is the same in every run.
     """
 
     name: ClassVar[str]
@@ -55,6 +59,8 @@ class Stage(ABC):
     isolated: ClassVar[bool] = False
     timeout: ClassVar[float] = 3600.0
     resumes: ClassVar[bool] = False
+    fresh: ClassVar[str] = ""
+    measured: ClassVar[str | None] = None
     Params: ClassVar[type[Params]] = Params
 
     @abstractmethod
