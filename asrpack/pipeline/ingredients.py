@@ -104,9 +104,16 @@ def kept_outputs(build: Locked, stage: str, cache: Path) -> Callable[[str], Path
 
 
 def _tools(components: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Versions of distributions, and revisions of asrpack's own stages."""
-    tools = {tool: found for item in components.values() for tool, found in item["tools"].items()}
-    return tools | {f"stage {name}": item["revision"] for name, item in components.items()}
+    """Versions of distributions, and revisions of asrpack's own stages.
+
+    Several of one, where stages from the cache were run before an upgrade.
+    """
+    versions: dict[str, set[str]] = {}
+    for item in components.values():
+        for tool, version in item["tools"].items():
+            versions.setdefault(tool, set()).add(version)
+    revisions = {f"stage {name}": item["revision"] for name, item in components.items()}
+    return {tool: ", ".join(sorted(found)) for tool, found in versions.items()} | revisions
 
 
 def _shipped(components: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -129,5 +136,3 @@ def _keys(components: Mapping[str, Mapping[str, Any]]) -> Table:
             key = recipient_public(text.encode(), "the lock")
             found[f"recipient.{key.fingerprint}"] = key.algorithm
     return found
-
-

@@ -12,10 +12,22 @@ from functools import cache
 from pathlib import Path
 
 from asrpack.bundle.envelope import Envelope
-from asrpack.bundle.keys import read_key
+from asrpack.bundle.keys import public_pem, read_key
 from asrpack.bundle.metadata import BundleMetadata
-from asrpack.bundle.verify import FormatError, read_signature, read_statement
+from asrpack.bundle.verify import FormatError, read_policy, read_signature, read_statement
 from asrpack.errors import AsrpackError
+from asrpack.protect.keys import generate
+from asrpack.protect.trust import (
+    add_signer,
+    advance,
+    in_words,
+    new_policy,
+    policy_bytes,
+    require_countersigner,
+    require_created,
+    revoke,
+)
+from tests.fuzz import licences
 from tests.hostile.bundles import SealedBundle, make_bundle, read_payload
 
 REFUSALS = (FormatError, AsrpackError)
@@ -55,12 +67,37 @@ def _metadata(data: bytes) -> None:
     assert BundleMetadata.from_json(metadata.to_json()) == metadata
 
 
+def _policy(data: bytes) -> None:
+    policy = read_policy(data)
+    assert policy.closed or len(policy.signers) == 1
+    list(in_words(policy))
+
+
+def _policies(bundle: SealedBundle) -> list[bytes]:
+    vendor = bundle.bytes_of("vendor.pub")
+    partner, besides = (
+        public_pem(read_key(generate(kind), kind)) for kind in ("signing", "signing-pq")
+    )
+    policy = new_policy()
+    add_signer(policy, "vendor", vendor, besides, "2026-01-01", "none")
+    require_countersigner(policy, "partner", partner)
+    revoke(policy, "0" * 64)
+    revoke(policy, "0d5ae0d2-6d0f-4cf0-9d0f-7a8f9c5e1a2b")
+    advance(policy, "digits", 7)
+    require_created(policy, "2026-01-01", "400")
+    return [policy_bytes(policy), policy_bytes(new_policy()), vendor]
+
+
 READERS: dict[str, Reader] = {
     "envelope": Reader(_envelope, _files("model/envelope.json")),
+    "host": Reader(licences.read_host, licences.hosts),
     "key": Reader(lambda data: read_key(data, "key"), _keys),
+    "licence": Reader(licences.read, licences.licences),
     "manifest": Reader(read_statement, lambda bundle: [read_payload(bundle.path)]),
     "metadata": Reader(_metadata, _files("asrpack.json")),
+    "policy": Reader(_policy, _policies),
     "signature": Reader(read_signature, _files("model.sig")),
+    "state": Reader(licences.read_state, licences.states),
 }
 
 

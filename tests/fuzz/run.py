@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FINDINGS = Path(tempfile.gettempdir()) / "asrpack-fuzz-findings"
+# A reader of files reads each input from one.
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 _STATS = re.compile(r"stat::(\w+):\s+(\d+)")
 
 
@@ -33,7 +36,7 @@ class Outcome:
 
 def fuzz(reader: str, runs: int, seed: int = 1) -> Outcome:
     """Fuzzes with ``runs`` inputs; what breaks the reader is kept in :data:`FINDINGS`."""
-    with tempfile.TemporaryDirectory(prefix="asrpack-fuzz-") as folder:
+    with tempfile.TemporaryDirectory(prefix="asrpack-fuzz-", dir=_MEMORY) as folder:
         corpus = Path(folder) / "corpus"
         corpus.mkdir()
         done = subprocess.run(
@@ -41,6 +44,7 @@ def fuzz(reader: str, runs: int, seed: int = 1) -> Outcome:
             capture_output=True,
             text=True,
             errors="replace",
+            env=os.environ | {"TMPDIR": folder},
         )
         log = done.stdout + done.stderr
         stats = {name: int(value) for name, value in _STATS.findall(log)}

@@ -31,7 +31,7 @@ def test_a_fuzzer_starts_from_what_the_reader_accepts(reader: str) -> None:
 
 @pytest.mark.parametrize("reader", sorted(set(READERS) - {"key"}))
 def test_changed_documents_come_past_the_parser(reader: str) -> None:
-    (seed, *_), codes = seeds(reader), set()
+    (seed, *_), told = seeds(reader), set()
     for number in range(300):
         changed = mutate(seed, random.Random(number))
         assert changed is not None
@@ -39,5 +39,5 @@ def test_changed_documents_come_past_the_parser(reader: str) -> None:
         try:
             READERS[reader].read(changed)
         except REFUSALS as refusal:
-            codes.add(refusal.code)
-    assert len(codes) >= 3
+            told.add(str(refusal))
+    assert len(told) >= 5

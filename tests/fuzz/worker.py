@@ -13,7 +13,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["asrpack.bundle"]):
+with atheris.instrument_imports(include=["asrpack.bundle", "asrpack.runtime.licence_state"]):
     from tests.fuzz.readers import READERS, REFUSALS, seeds
 from tests.fuzz.mutations import mutate
 
