@@ -57,9 +57,7 @@ def read_locked(
     recipe = artifact / RECIPE
     if not recipe.is_file() or digest_file(recipe) != digest:
         raise _changed(recipe, "it is not the recipe that was built from")
-    loaded = load_with_model(
-        recipe, (*before, *overrides), folder=(folder or base).resolve()
-    )
+    loaded = load_with_model(recipe, (*before, *overrides), folder=(folder or base).resolve())
     return Locked(artifact, loaded, build, stages, lock)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,11 +14,11 @@ import pytest
 
 from asrpack.cli import main
 from asrpack.cli.differences import stage_lines
-from asrpack.errors import InputError
 from asrpack.pipeline.cache import Cache
 from asrpack.pipeline.digest import digest_path
 from asrpack.pipeline.events import Event
-from asrpack.pipeline.locked import LockedBuild, kept_outputs
+from asrpack.pipeline.ingredients import kept_outputs
+from asrpack.pipeline.locked import read_locked
 from asrpack.pipeline.node import Node, Output, Source
 from asrpack.pipeline.plan import SourceDigests, make_plan
 from asrpack.pipeline.runner import Runner
@@ -26,7 +28,9 @@ from asrpack.stages.evaluate import Evaluate
 from tests.pipeline.sample_stages import Count, Upper
 from tests.runtime import tiny
 
+Capture = pytest.CaptureFixture[str]
 Find = Callable[[str], Path | None]
+QUICKSTART = Path(__file__).parents[2] / "recipes" / "quickstart"
 
 
 class Graphs(Upper):
@@ -161,46 +165,58 @@ def test_what_is_encrypted_is_compared_by_what_went_in(tmp_path: Path) -> None:
 
 
 def artifact(where: Path, **recipe: Any) -> Path:
-    """A lock and a recipe beside it, of a build that its gate rejected."""
+    """What a build leaves to build it again from."""
+    text = (QUICKSTART / "recipe.yaml").read_bytes()
     told = {
-        "name": "x", "version": "1", "build": "cpu", "sha256": "0" * 64, "folder": "..",
-        "overrides": [], "asrpack": "0.1.0", "python": "3.11.0", "file": "recipe.yaml",
+        "name": "x", "version": "1", "build": "cpu", "sha256": hashlib.sha256(text).hexdigest(),
+        "folder": "..", "overrides": [], "asrpack": "0.1.0", "python": "3.11.0",
+        "file": "recipe.yaml",
     }  # fmt: skip
     lock = {"format": 2, "recipe": told | recipe, "sources": {}, "stages": {}}
     where.mkdir(parents=True)
     (where / "asrpack.lock").write_text(json.dumps(lock))
-    (where / "recipe.yaml").write_text("schema: 1\n")
+    (where / "recipe.yaml").write_bytes(text)
+    (where / "evaluation.json").write_text('{"format": 1}')
+    (where / "gate.json").write_text('{"ok": false}')
     return where
 
 
-def test_the_recipes_folder_is_found_from_the_artifact(tmp_path: Path) -> None:
+def test_the_recipes_folder_is_found_from_the_artifact(tmp_path: Path, capsys: Capture) -> None:
     plain = artifact(tmp_path / "out" / "x-1-cpu", folder="../../shop")
     rejected = artifact(tmp_path / "out" / "y-1-cpu" / "rejected", folder="../../shop")
-    with pytest.raises(InputError, match="folder is not there") as caught:
-        LockedBuild.read(plain)
-    assert caught.value.place == str(tmp_path / "shop") and "--folder" in str(caught.value.remedy)
-    assert LockedBuild.read(plain, tmp_path).base == tmp_path
-    (tmp_path / "shop").mkdir()
-    assert LockedBuild.read(plain).base == LockedBuild.read(rejected).base == tmp_path / "shop"
+    for folder in (plain, rejected):
+        assert read_locked(folder).loaded.folder == tmp_path / "shop"
+        assert main(["rebuild", str(folder)]) == 3
+        error = capsys.readouterr().err
+        assert f"{tmp_path / 'shop'}: the recipe's folder is not there" in error
+        assert "--folder" in error
+    assert read_locked(plain, folder=tmp_path).loaded.folder == tmp_path
 
 
-def test_what_cannot_be_built_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_built_again(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "empty").mkdir()
-    broken = artifact(tmp_path / "broken", sha256=None)
-    (broken / "asrpack.lock").write_text('{"format": 2, "stages": {"encrypt": {}}}')
+    other = artifact(tmp_path / "other")
+    (other / "asrpack.lock").write_text('{"format": 2, "stages": {"encrypt": {}}}')
     artifact(tmp_path / "refused" / "rejected")
-    bad = artifact(tmp_path / "bad")
+    strange = artifact(tmp_path / "strange", asrpack=None)
+    lock = json.loads((strange / "asrpack.lock").read_bytes())
+    lock["stages"] = {"import": {"components": {}}}
+    (strange / "asrpack.lock").write_text(json.dumps(lock))
+    changed = artifact(tmp_path / "changed")
+    (changed / "recipe.yaml").write_text("schema: 1\n")
     for folder, said in (
-        (tmp_path / "empty", "there is no asrpack.lock"),
-        (tmp_path / "none", "there is no asrpack.lock"),
-        (broken, "not as this version"),
-        (tmp_path / "refused", "asrpack rebuild"),
-        (bad, "recipe.yaml"),
+        (tmp_path / "empty", "there is no evaluation.json"),
+        (tmp_path / "none", "there is no evaluation.json"),
+        (tmp_path / "refused", "rejected by its gate"),
+        (other, "does not say what was built"),
+        (strange, "not as this version"),
+        (changed, "not the recipe that was built from"),
+        (artifact(tmp_path / "bad"), "recipe.yaml"),  # nothing that it names is there
     ):
         assert main(["rebuild", str(folder)]) == 3, folder
         error = capsys.readouterr().err
         assert said in error and "Traceback" not in error
-    assert main(["rebuild", str(bad), "--json"]) == 3
+    assert main(["rebuild", str(changed), "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["ok"] is False
 
 
@@ -219,7 +235,7 @@ def test_outputs_are_found_in_the_artifact_then_in_the_cache(tmp_path: Path) -> 
         for name, entry in entries.items()
     }
     folder = artifact(tmp_path / "x")
-    build = LockedBuild(folder, {"stages": stages}, folder / "recipe.yaml", tmp_path)
+    build = replace(read_locked(folder), stages=stages)
     find = kept_outputs(build, "upper", tmp_path / "cache")
     assert find("text") == entries["upper"].path("text") and find("other") is None
     (folder / "text").write_text("HELLO")
