@@ -8,6 +8,7 @@ changed opens nothing. docs/format.md has every field.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import itertools
 import re
@@ -168,9 +169,10 @@ def read_signer(bundle: Path) -> bytes:
     try:
         data = read_beneath(bundle, ENVELOPE_FILE, MAX_ENVELOPE)
     except OSError as error:
+        codes = {errno.ENOENT: "envelope-missing", errno.EFBIG: "too-large"}
         raise IntegrityError(
             f"the envelope cannot be read: {error.strerror}",
-            code="envelope-missing",
+            code=codes.get(error.errno or 0, "unreadable"),
             place=str(bundle / ENVELOPE_FILE),
             remedy=_DAMAGED,
         ) from None

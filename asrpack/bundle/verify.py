@@ -123,7 +123,7 @@ _FURTHER = re.compile(SIGNATURES + r"/([0-9a-f]{64})\.sig")
 _HEX = re.compile("[0-9a-f]{64}")
 # A string without an end goes to the text's: no bracket is looked at twice.
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
-_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _WINDOWS_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)[1-9]) *(\..*)?", re.IGNORECASE)
 _GET_AGAIN = "do not use this copy; get the bundle again from its vendor"
 _REMEDIES = {

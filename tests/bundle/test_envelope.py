@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hpke
 
-from asrpack.bundle.envelope import MAX_RECIPIENTS, Envelope, open_envelope, read_signer
+from asrpack.bundle.envelope import Envelope, open_envelope, read_signer
 from asrpack.bundle.keys import (
     public_pem,
     recipient_private,
@@ -83,66 +81,6 @@ def test_no_envelope(tmp_path: Path) -> None:
     assert error.value.code == "envelope-missing"
 
 
-def _set(*path: str | int, value: Any) -> Callable[[Any], None]:
-    def act(raw: Any) -> None:
-        for step in path[:-1]:
-            raw = raw[step]
-        raw[path[-1]] = value
-
-    return act
-
-
-REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
-    "another format": (_set("header", "format", value="x"), "envelope-format"),
-    "unknown suite": (_set("header", "suite", value="x"), "envelope-algorithm"),
-    "unknown cipher": (_set("header", "files", 0, "cipher", value="rot13"), "envelope-algorithm"),
-    "unknown KEM": (_set("recipients", 0, "kem", value="rsa"), "envelope-algorithm"),
-    "no bundle id": (_set("header", "bundle_id", value="1"), "envelope-format"),
-    "a field more": (_set("header", "more", value=1), "envelope-format"),
-    "no files": (_set("header", "files", value=[]), "envelope-format"),
-    "path out of the folder": (
-        _set("header", "files", 0, "path", value="../x"),
-        "envelope-format",
-    ),
-    "size true": (_set("header", "files", 0, "size", value=True), "envelope-format"),
-    "parts of a field more": (
-        _set("header", "files", 0, "part", value=16384),
-        "envelope-format",
-    ),
-    "part size true": (_set("header", "files", 0, "part_size", value=True), "envelope-format"),
-    "part size null": (_set("header", "files", 0, "part_size", value=None), "envelope-format"),
-    "part size zero": (_set("header", "files", 0, "part_size", value=0), "envelope-format"),
-    "parts too small": (_set("header", "files", 1, "part_size", value=16383), "envelope-format"),
-    "one part": (_set("header", "files", 1, "part_size", value=76800), "envelope-format"),
-    "too many parts": (
-        lambda raw: raw["header"]["files"][1].update(size=16384 * 1024 + 1, part_size=16384),
-        "envelope-format",
-    ),
-    "size negative": (_set("header", "files", 0, "size", value=-1), "envelope-format"),
-    "files unsorted": (lambda raw: raw["header"]["files"].reverse(), "envelope-format"),
-    "no recipient": (_set("recipients", value=[]), "envelope-recipients"),
-    "a recipient twice": (
-        lambda raw: raw["recipients"].insert(0, raw["recipients"][0]),
-        "envelope-recipients",
-    ),
-    "too many recipients": (
-        lambda raw: raw["recipients"].extend([raw["recipients"][0]] * MAX_RECIPIENTS),
-        "envelope-recipients",
-    ),
-    "short wrapped key": (_set("recipients", 0, "wrapped", value="AAAA"), "envelope-recipients"),
-    "key id in upper case": (_set("recipients", 0, "kid", value="A" * 64), "envelope-recipients"),
-}
-
-
-@pytest.mark.parametrize(("act", "code"), REFUSED.values(), ids=REFUSED)
-def test_refused(data: bytes, act: Callable[[Any], None], code: str) -> None:
-    raw = json.loads(data)
-    act(raw)
-    with pytest.raises(IntegrityError) as error:
-        Envelope.from_json(canonical_json(raw))
-    assert error.value.code == code
-
-
 def test_not_canonical(data: bytes) -> None:
     with pytest.raises(IntegrityError) as error:
         Envelope.from_json(data + b"\n")
@@ -167,31 +105,6 @@ def signing_public_of_another() -> bytes:
     return signing_private(generate("signing"), "another").public_bytes
 
 
-def test_a_zero_x25519_share(master_bundle: SealedBundle, data: bytes) -> None:
-    key = recipient_private(master_bundle.bytes_of("old.key"), "old.key")
-    raw = json.loads(data)
-    for item in raw["recipients"]:
-        if item["kid"] == key.fingerprint:
-            wrapped = base64.b64decode(item["wrapped"])
-            item["wrapped"] = base64.b64encode(bytes(32) + wrapped[32:]).decode()
-    with pytest.raises(IntegrityError) as error:
-        open_envelope(canonical_json(raw), key)
-    assert error.value.code == "envelope-wrapped-key"
-
-
-def test_the_kem_named_must_be_the_keys(master_bundle: SealedBundle, data: bytes) -> None:
-    """Entries of two recipients swapped between algorithms."""
-    raw = json.loads(data)
-    first, second = raw["recipients"]
-    first["kid"], second["kid"] = second["kid"], first["kid"]
-    raw["recipients"].sort(key=lambda item: item["kid"])
-    for name in ("customer.key", "old.key"):
-        with pytest.raises(IntegrityError):
-            open_envelope(
-                canonical_json(raw), recipient_private(master_bundle.bytes_of(name), name)
-            )
-
-
 @pytest.fixture(scope="module")
 def payload(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, bytes, bytes]:
     """Ciphertext of three chunks, its data key, its context, its plaintext."""
@@ -207,43 +120,9 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, byt
     return sealed, key, f"{envelope.header.bundle_id}|encoder.onnx|1".encode(), plain
 
 
-HEAD, CHUNK = 56, 16384 + 16
-
-
-BROKEN: dict[str, Callable[[bytes], bytes]] = {
-    "nothing": lambda c: b"",
-    "cut in the head": lambda c: c[: HEAD - 1],
-    "no chunk": lambda c: c[:HEAD],
-    "one chunk": lambda c: c[: HEAD + CHUNK],
-    "cut in a chunk": lambda c: c[: HEAD + CHUNK + 100],
-    "chunks swapped": lambda c: b"".join(
-        [
-            c[:HEAD],
-            c[HEAD + CHUNK : HEAD + 2 * CHUNK],
-            c[HEAD : HEAD + CHUNK],
-            c[HEAD + 2 * CHUNK :],
-        ]
-    ),
-    "chunk twice": lambda c: c[: HEAD + CHUNK] + c[HEAD:],
-    "last chunk twice": lambda c: c + c[HEAD + 2 * CHUNK :],
-    "one byte more": lambda c: c + b"\0",
-    "salt": lambda c: bytes([c[0] ^ 1]) + c[1:],
-    "commitment": lambda c: c[:30] + bytes([c[30] ^ 1]) + c[31:],
-}
-
-
-@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
-def test_broken_payload(
-    payload: tuple[bytes, bytes, bytes, bytes], change: Callable[[bytes], bytes]
-) -> None:
+def test_payload_of_another_place(payload: tuple[bytes, bytes, bytes, bytes]) -> None:
     sealed, key, context, plain = payload
     assert decrypt(sealed, key, context) == plain
-    with pytest.raises(IntegrityError):
-        decrypt(change(sealed), key, context)
-
-
-def test_payload_of_another_place(payload: tuple[bytes, bytes, bytes, bytes]) -> None:
-    sealed, key, context, _ = payload
     with pytest.raises(IntegrityError):
         decrypt(sealed, key, context.replace(b"encoder", b"decoder"))
     with pytest.raises(IntegrityError):

@@ -276,6 +276,7 @@ def test_names_refused(name: str) -> None:
         (b"1e3", "json-number"),
         (b"1" * 5000, "json-number"),
         (b'"\\ud800"', "json-encoding"),
+        (b'"\\uDFFF"', "json-encoding"),
         (b'"\xc3\x28"', "json-encoding"),
         (b'"a\nb"', "json-syntax"),
         (b"{} x", "json-trailing"),

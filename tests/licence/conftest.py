@@ -8,7 +8,7 @@ import pytest
 
 from tests.hostile.bundles import SealedBundle
 from tests.hostile.conftest import master_bundle
-from tests.licence.vendor import FakeHost, Vendor
+from tests.licence.vendor import FakeHost, Vendor, vendor_of
 
 __all__ = ["master_bundle"]
 
@@ -16,10 +16,7 @@ __all__ = ["master_bundle"]
 @pytest.fixture(scope="session")
 def vendor(master_bundle: SealedBundle) -> Vendor:
     """Of a bundle that its escrow key opens, and the customer only with a licence."""
-    folder = master_bundle.folder
-    return Vendor(
-        master_bundle.path, folder / "vendor.pem", folder / "old.key", folder / "stranger.key"
-    )
+    return vendor_of(master_bundle)
 
 
 @pytest.fixture

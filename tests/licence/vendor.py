@@ -28,6 +28,7 @@ from asrpack.bundle.opening import Sealed, lock_of, read_sealed
 from asrpack.bundle.verify import CURVES, canonical_json, pae
 from asrpack.protect.licence import issue, open_for_licensing, renew
 from asrpack.runtime.licence import Host, Lease
+from tests.hostile.bundles import SealedBundle
 
 NOW = 1_790_000_000
 """The time of these tests, in September 2026; the bundle was created before."""
@@ -160,3 +161,9 @@ class FakeHost:
 def public_half(key: Key) -> Key:
     """Of a recipient's private key."""
     return read_key(public_pem(key), "the public half")
+
+
+def vendor_of(sealed: SealedBundle) -> Vendor:
+    """Of a bundle that its escrow key opens, and the customer only with a licence."""
+    folder = sealed.folder
+    return Vendor(sealed.path, folder / "vendor.pem", folder / "old.key", folder / "stranger.key")
