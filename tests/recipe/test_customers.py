@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from asrpack.bundle.host import HostBinding
 from asrpack.bundle.keys import public_pem, read_key
@@ -142,6 +144,17 @@ def test_a_line_keeps_its_number_after_a_field_of_several_lines(folder: Path) ->
     assert [place for place, _ in faults(folder, text)] == [
         "customers.csv:2, column customer", "customers.csv:4, column customer",
     ]  # fmt: skip
+
+
+@given(text=st.text(st.sampled_from('acme,"\n\r;./-2027 Z\x00\xe9beta.pubhost.json'), max_size=80))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_in_it_is_read_or_refused_in_words(folder: Path, text: str) -> None:
+    head = "customer,recipient,not_before,expires,grace,streams,hosts\n"
+    for whole in (text, head + text):
+        try:
+            read(folder, whole)
+        except AsrpackError as error:
+            assert error.exit_code == 3
 
 
 def test_there_is_no_file(folder: Path) -> None:
