@@ -22,7 +22,7 @@ from asrpack.pipeline.build import check_tools
 from asrpack.pipeline.cache import Cache, Entry, default_root
 from asrpack.pipeline.check import check_recipe
 from asrpack.pipeline.compose import compose
-from asrpack.pipeline.customer import OWN, CustomerBuilds, Outcome, Plan
+from asrpack.pipeline.customer import BUNDLE, OWN, CustomerBuilds, Outcome, Plan
 from asrpack.pipeline.events import Event, Listener
 from asrpack.pipeline.locked import Locked, read_locked
 from asrpack.pipeline.node import cache_key
@@ -194,7 +194,8 @@ def _check_disk(plan: Plan, request: Request) -> None:
         for item in plan.entries["quantize"].path("").rglob("*")
         if item.is_file()
     )
-    copies = len(request.customers) + COPIES_AT_WORK * request.jobs
+    new = sum(not (plan.out / item.name / BUNDLE).is_dir() for item in request.customers)
+    copies = new + COPIES_AT_WORK * request.jobs
     needed, free = size * copies + DISK_RESERVE, shutil.disk_usage(plan.out).free
     if free < needed:
         raise ToolchainError(

@@ -99,15 +99,11 @@ class Registry:
         Raises:
             InputError: there is no such file, it is not a registry, or is damaged.
         """
-        with self._open(writes=False) as database:
-            rows = database.execute(f"SELECT {', '.join(_COLUMNS)} FROM bundles ORDER BY rowid")
-            return [Record(*row) for row in rows]
+        return self._select("")
 
     def made(self, request: str) -> list[Record]:
         """The rows of a request; none where there is no file yet."""
-        if not self.path.exists():
-            return []
-        return [record for record in self.records() if record.request == request]
+        return self._select("WHERE request = ?", request) if self.path.exists() else []
 
     def customers(self, commitment: str) -> list[str]:
         """Ids of all whose copies were marked with one key and one original, each once.
@@ -115,7 +111,7 @@ class Registry:
         Raises:
             InputError: as :meth:`records`; there is nobody.
         """
-        names = [item.customer for item in self.records() if item.commitment == commitment]
+        names = [item.customer for item in self._select("WHERE commitment = ?", commitment)]
         if not names:
             raise InputError(
                 "nobody in the registry has a copy that was marked with this key and original",
@@ -124,6 +120,12 @@ class Registry:
                 remedy="check --key and --original, or give the customers as a list",
             )
         return list(dict.fromkeys(names))
+
+    def _select(self, where: str, *values: str) -> list[Record]:
+        with self._open(writes=False) as database:
+            columns = ", ".join(_COLUMNS)
+            rows = database.execute(f"SELECT {columns} FROM bundles {where} ORDER BY rowid", values)
+            return [Record(*row) for row in rows]
 
     @contextlib.contextmanager
     def _open(self, *, writes: bool) -> Iterator[sqlite3.Connection]:

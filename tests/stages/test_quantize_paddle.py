@@ -15,6 +15,7 @@ from asrpack.errors import InputError, ToolchainError
 from asrpack.graph.pir.precision import to_fp16
 from asrpack.graph.pir.program import Program
 from asrpack.measure.cases import compare_cases, load_cases, save_cases
+from asrpack.pipeline.digest import digest_path
 from asrpack.protect.detection import ACCUSE_Z, detect
 from asrpack.runtime.engines import graph_files, open_graph
 from asrpack.stages.export import Export
@@ -124,15 +125,30 @@ def test_layers_stay_fp32_by_name(inputs, quantized, tmp_path: Path) -> None:
     assert ".weight" in (caught.value.remedy or "")
 
 
-def mark(inputs, folder: Path, out: Path, customer: str = "acme") -> Path:
+def mark(
+    inputs, folder: Path, out: Path, customer: str = "acme", stage: WatermarkPaddle | None = None
+) -> Path:
     out.mkdir()
-    WatermarkPaddle().run(
+    (stage or WatermarkPaddle()).run(
         WatermarkPaddle.Params(customer=customer),
         {"original": inputs["paddle"], "paddle": folder},
         out,
         Context(secrets={"key": armour(WATERMARK, KEY)}),
     )
     return out
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_model_that_is_kept_gives_each_customer_the_same_files(
+    inputs, quantized, tmp_path: Path, precision: str
+) -> None:
+    kept = WatermarkPaddle(keeps=True)
+    for number, customer in enumerate(["acme", "bolt", "acme"]):
+        folders = [
+            mark(inputs, quantized[precision], tmp_path / f"{number} {name}", customer, stage)
+            for name, stage in (("kept", kept), ("fresh", None))
+        ]
+        assert digest_path(folders[0]) == digest_path(folders[1])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
