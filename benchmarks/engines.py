@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from asrpack.measure.host import describe_host
 from asrpack.runtime.engines import graph_files, open_graph
+from asrpack.runtime.host import describe_host
 from asrpack.stages.quantize_paddle import QuantizePaddle
 from benchmarks.int8 import MANIFEST, feeds
 from benchmarks.make_conformer import configuration, write_model

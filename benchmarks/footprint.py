@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from asrpack.measure.footprint import Job, measure_footprints
-from asrpack.measure.host import describe_host
 from asrpack.recipe.manifest import read_manifest
+from asrpack.runtime.host import describe_host
 from benchmarks.int8 import MANIFEST, build
 
 UTTERANCES = 8

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from asrpack.measure.host import describe_host
 from asrpack.runtime.engines.onnxruntime import open_session
+from asrpack.runtime.host import describe_host
 from asrpack.stages.quantize import Quantize
 from benchmarks.make_conformer import configuration, write_model
 from benchmarks.stage_chain import run_stage, run_until_optimized

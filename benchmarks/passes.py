@@ -29,7 +29,7 @@ from asrpack.graph.files import load_graph, save_graph, save_proto
 from asrpack.graph.passes import run_passes, standard_passes
 from asrpack.graph.quantization.dynamic import to_int8
 from asrpack.graph.quantization.layers import output_layers
-from asrpack.measure.host import describe_host
+from asrpack.runtime.host import describe_host
 from benchmarks.int8 import MANIFEST, feeds
 from benchmarks.make_conformer import configuration, write_model
 from benchmarks.passes_left_out import LEFT_OUT, LeftOut

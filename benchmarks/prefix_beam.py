@@ -27,7 +27,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.errors import ToolchainError
-from asrpack.measure.host import describe_host
 from asrpack.runtime.decoding import (
     ContextGraph,
     PrefixBeamSearch,
@@ -38,6 +37,7 @@ from asrpack.runtime.decoding import (
 from asrpack.runtime.decoding.ctc_ngram_beam import NgramBeamSearch, NgramWeights
 from asrpack.runtime.decoding.native_beam import native_library
 from asrpack.runtime.decoding.ngram import NgramModel
+from asrpack.runtime.host import describe_host
 
 FRAMES, UNITS, BEAM = 250, 5538, 10
 TOKENS = ["<blank>", *(chr(0x4E00 + unit) for unit in range(1, UNITS))]

@@ -40,8 +40,8 @@ import numpy as np
 import soundfile
 
 from asrpack.measure.error_rate import count_edits, total
-from asrpack.measure.host import describe_host
 from asrpack.recipe.manifest import read_manifest
+from asrpack.runtime.host import describe_host
 from benchmarks.int8 import SETTLING
 from benchmarks.make_conformer import configuration, write_model
 from benchmarks.parity import SHARPNESS

@@ -26,8 +26,8 @@ import numpy as np
 import onnx
 
 from asrpack.bundle.model import ModelDescription, Streaming
-from asrpack.measure.host import describe_host
 from asrpack.runtime.engines.onnxruntime import open_session
+from asrpack.runtime.host import describe_host
 from asrpack.runtime.states import EncoderState
 from asrpack.stages.import_ import Import
 from asrpack.stages.quantize import Quantize

@@ -29,8 +29,8 @@ import numpy as np
 from asrpack.bundle.model import ModelDescription
 from asrpack.measure.error_rate import count_edits, total
 from asrpack.measure.evaluation import load_recognizer, read_samples, transcribe_all
-from asrpack.measure.host import describe_host
 from asrpack.runtime.engines.onnxruntime import open_session
+from asrpack.runtime.host import describe_host
 from asrpack.runtime.states import EncoderState
 from asrpack.stages.import_ import Import
 from asrpack.stages.quantize import Quantize

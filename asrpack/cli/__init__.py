@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "personalize",
         "Make each customer's own bundle from one build.",
     ),
+    "bench": ("bench", "bench", "Measure how fast a bundle is here, and its memory."),
     "trace": ("trace", "trace", "Find out whose copy a model was made from."),
     "commit": ("trace", "commit", "Print what to have time-stamped before shipping."),
     "recipients": ("recipients", "recipients", "Show and change who can open a finished bundle."),

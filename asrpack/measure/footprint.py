@@ -21,7 +21,6 @@ from typing import Any
 from asrpack.errors import ToolchainError
 
 ROUNDS = 3
-_PEAK = "VmHWM:"
 
 
 @dataclass(frozen=True)
@@ -153,9 +152,10 @@ def main() -> None:
     from asrpack.runtime.audio import read_audio
     from asrpack.runtime.decoding.ngram import NgramModel
     from asrpack.runtime.engines import graph_files
+    from asrpack.runtime.memory import forget_peak, peak_bytes
     from asrpack.runtime.recognizer import Recognizer
 
-    runtime = _peak()
+    runtime = peak_bytes()
     description = ModelDescription.read(Path(job["description"]))
     ngram = job["language_model"]
     recognizer = Recognizer(
@@ -168,29 +168,14 @@ def main() -> None:
         ngram=None if ngram is None else NgramModel(Path(ngram)),
         threads=job["threads"],
     )
-    loading = _peak()
-    _forget_peak()
+    loading = peak_bytes()
+    forget_peak()
     cold_start = 0.0
     for recording in job["recordings"]:
         samples = read_audio(Path(recording), description.sample_rate)
         recognizer.decode(recognizer.encode(recognizer.features(samples)), job["method"])
         cold_start = cold_start or time.monotonic() - job["began"]
-    json.dump(asdict(Footprint(runtime, loading, _peak(), cold_start)), sys.stdout)
-
-
-def _peak() -> int:
-    """Bytes. Not getrusage's figure: that one counts what the parent had before exec, too."""
-    with Path("/proc/self/status").open(encoding="ascii") as lines:
-        (line,) = (line for line in lines if line.startswith(_PEAK))
-    return int(line.split()[1]) * 1024
-
-
-def _forget_peak() -> None:
-    """Begins the high-water mark anew from what is resident now (proc(5), clear_refs)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # a sandbox's kernel without it: running then includes loading
-        pass
+    json.dump(asdict(Footprint(runtime, loading, peak_bytes(), cold_start)), sys.stdout)
 
 
 if __name__ == "__main__":

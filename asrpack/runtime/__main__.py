@@ -18,6 +18,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from asrpack.errors import AsrpackError, UsageError  # noqa: E402
+from asrpack.runtime.bench import flags as bench  # noqa: E402
 from asrpack.runtime.service.flags import add_flags, settings_of  # noqa: E402
 
 # BUNDLE/runtime/asrpack/runtime/__main__.py
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run an asrpack bundle.",
     )
     verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="{transcribe,serve,verify,selftest,host}"
+        dest="verb", required=True, metavar="{transcribe,serve,bench,verify,selftest,host}"
     )
 
     def add(
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
             bundle="BUNDLE",
         )
     )
+    bench.add_flags(add("bench", "Measure speed and memory on this host.", bundle="BUNDLE"))
     add("verify", "Check files and signature.", bundle="BUNDLE")
     add("selftest", "Verify, decrypt, load and run once.", bundle="BUNDLE")
     text = "Print what tells this host from others, for a licence that is bound to it."
@@ -153,14 +155,19 @@ def _dispatch(options: argparse.Namespace) -> int:
         raise UsageError(f"one bundle at a time, not also {rest[0]}", code="usage")
     if options.verb == "verify":
         return _verify(bundle, options)
-    from asrpack.runtime import commands
-
     common = {
         "identity": options.identity,
         "trust": options.trust,
         "licence": options.license,
         "threads": options.threads,
     }
+    if options.verb == "bench":
+        from asrpack.runtime.bench import command
+
+        values = bench.values_of(options)
+        return command.bench(bundle, as_json=options.json, **values, **common)
+    from asrpack.runtime import commands
+
     if options.verb == "serve":
         del common["threads"]  # they are the workers
         return commands.serve(bundle, settings_of(options), **common)

@@ -61,6 +61,7 @@ def open_bundle(
     licence: Path | None = None,
     warn: Callable[[str], None] = warn_on_stderr,
     threads: int = 0,
+    reached: Callable[[str], None] = lambda phase: None,
 ) -> OpenBundle:
     """Verifies a bundle, decrypts the verified bytes to memory and loads the graphs.
 
@@ -76,6 +77,7 @@ def open_bundle(
             :func:`asrpack.runtime.licence_files.licence_source` for None.
         warn: what to do with a warning of the licence, now or while the model is used.
         threads: as for :class:`Recognizer`.
+        reached: told ``decrypted`` when the model is in memory and not loaded yet.
 
     Raises:
         InputError: there is no such bundle, or what is in it cannot be read.
@@ -92,6 +94,7 @@ def open_bundle(
     if licence is not None and lease.licence is None:
         warn(f"the licence {licence} is not looked at: the bundle is for this key without one")
     _check_version(opened.metadata)
+    reached("decrypted")
     description = ModelDescription.from_json(bytes(_file(opened, "model.json")))
     target = opened.metadata.target
     recognizer = Recognizer(

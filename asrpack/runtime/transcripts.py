@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import InputError
@@ -118,11 +118,27 @@ class Transcript:
         return shape
 
 
+def longest_piece(recognizer: Recognizer) -> float:
+    """Seconds of a recording that are recognised as a whole."""
+    return min(LONGEST_SECONDS, recognizer.max_seconds or math.inf)
+
+
 def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Transcript:
-    """Reads and transcribes one recording, a file or :data:`recordings.STDIN`.
+    """:func:`transcribe_audio` of a file or :data:`recordings.STDIN`."""
+    return transcribe_audio(recognizer, source_of(path), path, wishes)
+
+
+def transcribe_audio(
+    recognizer: Recognizer, source: Path | bytes | BinaryIO, path: Path, wishes: Wishes
+) -> Transcript:
+    """Reads and transcribes one recording.
 
     One of up to 30 s is recognised as a whole, a longer one piece by piece
     (:mod:`asrpack.runtime.pieces`); there is no more of it in memory than a piece.
+
+    Args:
+        source: as for :func:`asrpack.runtime.audio.stream_audio`.
+        path: what it is called.
 
     Raises:
         InputError: it cannot be read, or the n-best of more than a piece are asked for.
@@ -130,8 +146,8 @@ def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Trans
     """
     began = time.perf_counter()
     about = recognizer.description
-    longest = min(LONGEST_SECONDS, recognizer.max_seconds or math.inf)
-    recording = Recording(source_of(path), about.sample_rate, longest=longest)
+    longest = longest_piece(recognizer)
+    recording = Recording(source, about.sample_rate, longest=longest)
     segments: list[TimedSegment] = []
     best: list[Hypothesis] = []
     units: list[SpokenUnit] = []

@@ -79,7 +79,7 @@ class Evaluate(Stage):
             transcribe_all,
         )
         from asrpack.measure.footprint import measure_footprints, measures_memory
-        from asrpack.measure.host import describe_host
+        from asrpack.runtime.host import describe_host
 
         description = ModelDescription.read(inputs["description"])
         decode = description.decode

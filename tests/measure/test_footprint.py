@@ -79,14 +79,14 @@ def test_a_process_that_dies_is_an_error(job: Job, tmp_path: Path) -> None:
 def test_a_peak_is_what_was_reached_and_can_be_forgotten() -> None:
     code = f"""
 import mmap
-from asrpack.measure.footprint import _forget_peak, _peak
-before = _peak()
+from asrpack.runtime.memory import forget_peak, peak_bytes
+before = peak_bytes()
 held = mmap.mmap(-1, {BALLAST})
 held.write(b"x" * {BALLAST // 64} * 64)
 held.close()
-reached = _peak()
-_forget_peak()
-print(reached - before, reached - _peak())
+reached = peak_bytes()
+forget_peak()
+print(reached - before, reached - peak_bytes())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     reached, forgotten = map(int, done.stdout.split())

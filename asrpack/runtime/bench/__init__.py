@@ -1,0 +1,1 @@
+"""How fast a bundle is on this host, and how much memory it needs."""
