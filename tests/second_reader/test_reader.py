@@ -19,6 +19,8 @@ from tests.hostile.bundles import PLAINTEXTS, SealedBundle, edit_statement, vend
 from tests.second_reader.compiled import read
 from tests.vectors.load import FILES, Vectors, unpack
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "bundle-1"
+
 # Compiling takes most of a minute: once, in the process that also tests built bundles.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
@@ -48,6 +50,17 @@ def test_opens_the_vectors(second_reader: Path, tmp_path: Path, kem: str, file: 
     )
     assert (code, err) == (0, "")
     wanted = {path: item["sha256"] for path, item in vectors.raw["plaintexts"].items()}
+    assert dict(reversed(line.split("  ")) for line in out.splitlines()) == wanted  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kem", ["x-wing", "x25519"])
+def test_opens_the_golden_bundle(second_reader: Path, kem: str) -> None:
+    keys = GOLDEN / "keys"
+    code, out, err = read(
+        second_reader, GOLDEN / "bundle", keys / "vendor.pub", keys / f"{kem}.key"
+    )
+    assert (code, err) == (0, "")
+    wanted = json.loads((GOLDEN / "expected.json").read_bytes())["files"]
     assert dict(reversed(line.split("  ")) for line in out.splitlines()) == wanted  # type: ignore[misc]
 
 

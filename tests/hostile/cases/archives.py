@@ -11,6 +11,7 @@ import gzip
 import io
 import lzma
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,8 @@ def _member(name: str, data: bytes = b"x", *, kind: bytes = tarfile.REGTYPE, tar
 
 def _zip(*members: tuple[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # of names twice
         for name, data in members:
             archive.writestr(zipfile.ZipInfo(name), data)
     return buffer.getvalue()
