@@ -56,7 +56,7 @@ from asrpack.stages.render import Render
 from asrpack.stages.watermark import Watermark
 
 # The stages that depend on the customer.
-OWN = ("watermark", "evaluate", "gate", "encrypt", "render", "seal")
+OWN = ("watermark", "evaluate", "gate", "golden", "encrypt", "render", "seal")
 _CACHED = ("evaluate", "gate")
 LICENCE = "licence.json"
 BUNDLE = "bundle"

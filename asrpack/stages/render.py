@@ -14,6 +14,7 @@ from asrpack.bundle.envelope import ENVELOPE_FILE, Envelope
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary, build_time, utc
 from asrpack.bundle.model import GOLDEN_FILE, NGRAM_FILE, ModelDescription
 from asrpack.bundle.provider import measured_in_words
+from asrpack.report.deployment import deployment
 from asrpack.report.images import BASE_IMAGES, IMAGE_PYTHONS, IMPORTS
 from asrpack.report.mlbom import ml_bom
 from asrpack.report.origin import ROLES, Origin, file_digests, read_records
@@ -152,6 +153,7 @@ class Render(Stage):
                 "utterances": evaluation["set"]["utterances"],
                 "audio_seconds": evaluation["set"]["audio_seconds"],
                 "size": evaluation["size"],
+                **deployment(params.name, params.version, evaluation["size"]["bytes"]["candidate"]),
                 "timing": evaluation["timing"],
                 **evaluation["methods"][description.decode.method],
             },
@@ -260,7 +262,9 @@ def _render_templates(folder: Path, tree: Path, values: Mapping[str, Any]) -> No
     environment = _environment(folder)
     for template in sorted(environment.list_templates()):
         text = environment.get_template(template).render(values)
-        (tree / template.removesuffix(".j2")).write_text(text, encoding="utf-8")
+        target = tree / template.removesuffix(".j2")
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
 
 @cache

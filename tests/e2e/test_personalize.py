@@ -92,7 +92,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> Vendor:
     shop.build(
         "--build=cpu", "--set=builds.cpu.precision=int4", "--set=protect.watermark.strength=0.3",
         f"--set=data.test.manifest={manifest}", "--set=protect.watermark.customer=nobody",
-        "--set=gate={error_rate: {max: 1.0}}",
+        "--set=gate={error_rate: {max: 1.0}}", "--set=bundle.golden=1",
     )  # fmt: skip
     return Vendor(shop)
 
@@ -115,6 +115,13 @@ def test_each_customer_has_a_bundle_that_verifies(vendor: Vendor, made: Any) -> 
             assert (vendor.folder(name) / left).is_file()
         assert not list(vendor.folder(name).glob(".partial-*"))
     assert len({item["bundle_id"] for item in made.values()}) == len(NAMES)
+
+
+def test_golden_texts_are_those_of_the_customers_own_model(vendor: Vendor, made: Any) -> None:
+    keys = ("--trust", str(vendor.shop.keys / "vendor.pub"), "--identity", vendor.key("acme"))
+    bundle = str(vendor.folder("acme") / "bundle")
+    done = vendor.shop.asrpack("verify", bundle, *keys, "--selftest", "--json")
+    assert json.loads(done.stdout)["golden_texts"] == 1
 
 
 def test_it_opens_for_its_own_customer_only(vendor: Vendor, made: Any) -> None:
