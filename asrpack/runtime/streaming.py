@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.errors import UsageError
-from asrpack.runtime.decoding import ContextGraph
+from asrpack.runtime.decoding import ContextGraph, UnitTime
 from asrpack.runtime.endpointing import Endpointing, SilenceMeter
 from asrpack.runtime.feature_stream import FeatureStream
 from asrpack.runtime.recognizer import Recognizer
-from asrpack.runtime.search import NOTHING, Hypothesis, Search
+from asrpack.runtime.search import NOTHING, Encoded, Hypothesis, Search
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import join_texts
 
@@ -31,11 +31,13 @@ class Segment:
     Attributes:
         start: of its audio, in seconds from the stream's beginning.
         end: likewise.
+        units: when each unit was spoken, from ``start``; empty unless the stream has ``times``.
     """
 
     hypothesis: Hypothesis
     start: float
     end: float
+    units: Sequence[UnitTime] = ()
 
 
 class StreamingRecognizer:
@@ -60,6 +62,8 @@ class StreamingRecognizer:
         method: str | None = None,
         endpointing: Endpointing | None = None,
         hotwords: ContextGraph | None = None,
+        *,
+        times: bool = False,
     ) -> Stream:
         """A new stream.
 
@@ -68,6 +72,7 @@ class StreamingRecognizer:
             endpointing: where utterances end; None: nowhere but at the longest that the model
                 takes.
             hotwords: phrases to prefer.
+            times: tell when each unit was spoken; it needs memory for an utterance's posteriors.
 
         Raises:
             UsageError: as :meth:`Recognizer.search`.
@@ -75,7 +80,7 @@ class StreamingRecognizer:
                 open, a stream goes on to its end.
         """
         search = partial(self.recognizer.search, method, hotwords)
-        return Stream(self.recognizer, search, endpointing)
+        return Stream(self.recognizer, search, endpointing, times)
 
 
 class Stream:
@@ -96,9 +101,11 @@ class Stream:
         recognizer: Recognizer,
         search: Callable[[], Search],
         endpointing: Endpointing | None,
+        times: bool,
     ) -> None:
         about = recognizer.description
         assert about.streaming is not None  # see StreamingRecognizer
+        self._times = times
         self.segments: list[Segment] = []
         self._recognizer = recognizer
         self._search = search
@@ -111,7 +118,7 @@ class Stream:
         # Features that no chunk has begun with yet, and how many came before them.
         self._waiting = self._features.accept(np.zeros(0, np.float32))
         self._taken = 0
-        self._utterance = _Utterance(recognizer, search(), endpointing, start=0)
+        self._utterance = _Utterance(recognizer, search(), endpointing, times, start=0)
         self._finished = False
         # Given back at the end, or when nobody has the stream any more.
         self._leave = weakref.finalize(self, recognizer.take_place())
@@ -148,11 +155,15 @@ class Stream:
         self._check_open()
         self._run_chunks(self._recognizer.description.right_context + 1)
         last = self._end_utterance(self._received)
-        self._finished = True
-        self._leave()
+        self.close()
         if not self.segments:
             return last
         return self._join([segment.hypothesis for segment in self.segments])
+
+    def close(self) -> None:
+        """Leaves it as it is: nobody waits for its end."""
+        self._finished = True
+        self._leave()
 
     def _run_chunks(self, least: int) -> None:
         """Runs the chunks for which at least this many frames wait."""
@@ -171,9 +182,10 @@ class Stream:
         if hypothesis.text:
             start = self._utterance.start * self._shift
             rate = self._recognizer.description.sample_rate
-            self.segments.append(Segment(hypothesis, start / rate, end / rate))
+            units = self._utterance.times(hypothesis, (end - start) / rate)
+            self.segments.append(Segment(hypothesis, start / rate, end / rate, units))
         self._utterance = _Utterance(
-            self._recognizer, self._search(), self._endpointing, start=self._taken
+            self._recognizer, self._search(), self._endpointing, self._times, start=self._taken
         )
         return hypothesis
 
@@ -207,6 +219,7 @@ class _Utterance:
         recognizer: Recognizer,
         search: Search,
         endpointing: Endpointing | None,
+        times: bool,
         start: int,
     ) -> None:
         about = recognizer.description
@@ -222,12 +235,15 @@ class _Utterance:
         self._state = EncoderState.start(streaming)
         self._silence = SilenceMeter(endpointing, recognizer.frame_seconds) if endpointing else None
         self._search = search
+        self._log_probs: list[NDArray[np.float32]] | None = [] if times else None
         self._partial: Hypothesis | None = NOTHING
 
     def advance(self, feats: NDArray[np.float32]) -> None:
         """Encodes the next chunk, shape (T, D)."""
         encoded, self._state = self._recognizer.encode_chunk(feats, self._state)
         self._search.advance(encoded)
+        if self._log_probs is not None:
+            self._log_probs.append(encoded.ctc_log_probs)
         self._partial = None
         if self._silence is not None:
             self._silence.advance(encoded.ctc_log_probs[:, self._recognizer.description.blank_id])
@@ -243,6 +259,13 @@ class _Utterance:
         if self._partial is None:
             self._partial = self._search.partial()
         return self._partial
+
+    def times(self, hypothesis: Hypothesis, seconds: float) -> Sequence[UnitTime]:
+        """Of its units, in an utterance that lasts so long; none where nobody asked."""
+        if not self._log_probs:
+            return ()
+        encoded = Encoded(np.concatenate(self._log_probs), None)
+        return self._recognizer.times(encoded, hypothesis, seconds)
 
     def final(self) -> Hypothesis:
         """What was recognised, by the method asked for."""

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from asrpack.errors import AsrpackError
@@ -17,13 +17,14 @@ from asrpack.runtime.service.errors import error_response
 from asrpack.runtime.service.gateway import Gateway
 from asrpack.runtime.service.openai_api import openai_routes
 from asrpack.runtime.service.openapi import openapi_document
+from asrpack.runtime.service.paddlespeech_api import paddlespeech_routes
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def build_app(service: Service) -> ASGIApp:
     """The application of a loaded bundle."""
-    routes = [*openai_routes(service), *_monitoring(service)]
+    routes = [*openai_routes(service), *paddlespeech_routes(service), *_monitoring(service)]
     cors = Middleware(
         CORSMiddleware,
         allow_origins=service.settings.cors,
@@ -41,7 +42,8 @@ def build_app(service: Service) -> ASGIApp:
             Exception: _failed,
         },
     )
-    return Gateway(app, service, frozenset(route.path for route in routes))
+    paths = (route.path for route in routes if isinstance(route, Route | WebSocketRoute))
+    return Gateway(app, service, frozenset(paths))
 
 
 async def _failed(request: Request, error: Exception) -> Response:

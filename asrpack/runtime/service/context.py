@@ -42,6 +42,12 @@ def notes(scope: Scope) -> dict[str, Any]:
     return found
 
 
+def note_text(service: Service, scope: Scope, text: str) -> None:
+    """Where whoever runs the service wants texts in the log."""
+    if service.settings.log_text:
+        notes(scope)["text"] = text
+
+
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Does the work of a request whose body is read; drops it when the client leaves.
 

@@ -113,8 +113,12 @@ class Engine:
         return self._queue.waiting()
 
     @contextmanager
-    def job(self) -> Iterator[None]:
-        """One request or stream from beginning to end; it holds a place of the licence.
+    def job(self, *, place: bool = True) -> Iterator[None]:
+        """One request or stream from beginning to end.
+
+        Args:
+            place: hold a place of the licence; not where a
+                :class:`asrpack.runtime.streaming.Stream` holds its own.
 
         Raises:
             BusyError: so many are under way already, or the engine is draining.
@@ -123,11 +127,12 @@ class Engine:
         self._begin()
         began = time.monotonic()
         try:
-            leave = self.recognizer.take_place()
+            leave = self.recognizer.take_place() if place else None
             try:
                 yield
             finally:
-                leave()
+                if leave is not None:
+                    leave()
         finally:
             with self._lock:
                 self._running -= 1

@@ -49,6 +49,8 @@ class Gateway:
         except asyncio.CancelledError:
             exchange.status = exchange.status or 499
             raise
+        except ConnectionError as error:
+            notes(scope)["code"] = str(error)
         except Exception as error:
             exchange.status = exchange.status or 500
             log("failed", logging.ERROR, error, id=exchange.id)
@@ -129,7 +131,7 @@ class _Exchange:
         try:
             await asyncio.wait_for(self._send(message), _SEND_SECONDS)
         except TimeoutError:
-            raise ConnectionError("the client reads nothing") from None
+            raise ConnectionError("client-stalled") from None
 
     async def _linger(self) -> None:
         left = _LINGER_BYTES

@@ -21,6 +21,8 @@ _HEADER_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 30
 _HEADER_BYTES = 1 << 16
 _CONNECTIONS = 1000
+# Of a WebSocket: half a minute of audio at once.
+_MESSAGE_BYTES = 1 << 20
 
 
 class PatientProtocol(H11Protocol):
@@ -113,6 +115,7 @@ def run(app: ASGIApp, settings: Settings, sock: socket.socket) -> None:
         lifespan="off",
         log_config=None,
         access_log=False,
+        ws_max_size=_MESSAGE_BYTES,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,

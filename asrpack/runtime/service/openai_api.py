@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
@@ -14,14 +12,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from asrpack.runtime.formats import to_srt, to_text, to_verbose_json, to_vtt
-from asrpack.runtime.pieces import Recording
-from asrpack.runtime.service.context import Service, notes, while_connected
+from asrpack.runtime.service.context import Service, note_text, notes, while_connected
 from asrpack.runtime.service.errors import error_body
-from asrpack.runtime.service.openai_request import Transcription, check_model, read_transcription
-from asrpack.runtime.service.transcribing import longest_piece, segments
+from asrpack.runtime.service.openai_request import Fields, check_model, read_transcription
+from asrpack.runtime.service.transcribing import transcription
 from asrpack.runtime.service.upload import read_form
 from asrpack.runtime.text import join_texts
-from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments
+from asrpack.runtime.timed_text import TimedSegment, TimedText
 
 
 def openai_routes(service: Service) -> list[Route]:
@@ -57,32 +54,16 @@ class _Transcriptions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
-        engine, settings = service.engine, service.settings
-        engine.check_room()
-        async with read_form(Request(scope, receive), settings.max_body) as form:
+        service.engine.check_room()
+        async with read_form(Request(scope, receive), service.settings.max_body) as form:
             asked = read_transcription(form, service.about.name)
-            recording = Recording(
-                asked.file,
-                engine.recognizer.description.sample_rate,
-                longest=longest_piece(engine.recognizer),
-                cutting=asked.cutting,
-                max_seconds=settings.max_duration,
-            )
-            began = time.monotonic()
-            with engine.job():
-                async with aclosing(segments(engine, recording, service.method)) as found:
-                    if asked.stream:
-                        await while_connected(receive, self._stream(scope, send, found))
-                    else:
-                        spoken = await while_connected(receive, self._whole(found, recording))
-                        self._note(scope, spoken.text)
-                        await _answer(asked, spoken)(scope, receive, send)
-            notes(scope)["audio_seconds"] = round(recording.seconds, 3)
-            service.metrics.transcribed(recording.seconds, time.monotonic() - began)
-
-    async def _whole(self, found: AsyncIterator[TimedSegment], recording: Recording) -> TimedText:
-        parts = [part async for part in found]
-        return join_segments(parts, recording.seconds, self._service.engine.recognizer.description)
+            async with transcription(service, scope, asked.file, asked.cutting) as found:
+                if asked.stream:
+                    await while_connected(receive, self._stream(scope, send, found.segments))
+                else:
+                    spoken = await while_connected(receive, found.whole())
+                    note_text(service, scope, spoken.text)
+                    await _answer(asked, spoken)(scope, receive, send)
 
     async def _stream(self, scope: Scope, send: Send, found: AsyncIterator[TimedSegment]) -> None:
         """Server-sent events: a delta a segment, then the whole text."""
@@ -108,16 +89,12 @@ class _Transcriptions:
             await _event(send, error_body(error, notes(scope)["id"]))
         else:
             text = join_texts(texts, about.tokens, about.unit_type)
-            self._note(scope, text)
+            note_text(self._service, scope, text)
             await _event(send, {"type": "transcript.text.done", "text": text})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _note(self, scope: Scope, text: str) -> None:
-        if self._service.settings.log_text:
-            notes(scope)["text"] = text
 
-
-def _answer(asked: Transcription, spoken: TimedText) -> Response:
+def _answer(asked: Fields, spoken: TimedText) -> Response:
     if asked.response_format == "text":
         return PlainTextResponse(to_text(spoken))
     if asked.response_format == "srt":

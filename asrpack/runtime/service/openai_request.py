@@ -18,7 +18,7 @@ ALIAS = "whisper-1"
 
 
 @dataclass(frozen=True)
-class Transcription:
+class Fields:
     """What is asked for.
 
     Attributes:
@@ -34,7 +34,7 @@ class Transcription:
     cutting: Cutting | None
 
 
-def read_transcription(form: FormData, model: str) -> Transcription:
+def read_transcription(form: FormData, model: str) -> Fields:
     """Reads the form. ``prompt`` and ``temperature`` are taken and change nothing.
 
     Args:
@@ -60,7 +60,7 @@ def read_transcription(form: FormData, model: str) -> Transcription:
         )
     if form.getlist("include[]") or form.getlist("include"):
         raise _field("include[]", "nothing more can be included", "leave it out")
-    return Transcription(
+    return Fields(
         upload.file,
         _text(form, "language", "unknown"),
         response_format,

@@ -40,6 +40,8 @@ def openapi_document(about: BundleMetadata, *, keys: bool) -> Json:
                     ],
                 }
             },
+            "/paddlespeech/asr": {"post": _paddlespeech()},
+            "/paddlespeech/asr/help": {"get": _get("What PaddleSpeech's route takes.")},
             "/health": {"get": _open("Whether the process lives.")},
             "/ready": {"get": _open("Whether it takes requests; 503 if not.")},
             "/metrics": {"get": _open("For Prometheus.")},
@@ -89,6 +91,17 @@ def _transcribe(model: str) -> Json:
         "summary": "Transcribe a recording.",
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": body}}},
         "responses": {"200": {"description": "What was said.", "content": kinds}, **_problems()},
+    }
+
+
+def _paddlespeech() -> Json:
+    fields = {"audio": {"type": "string", "contentEncoding": "base64"}}
+    body = {"type": "object", "required": ["audio"], "properties": fields}
+    text = "What was said; a failure has `success` false, `code` and `message.description`."
+    return {
+        "summary": "Transcribe a recording, as PaddleSpeech's server does.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": text}},
     }
 
 

@@ -3,20 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import Future
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from typing import BinaryIO
 
-from asrpack.runtime.pieces import LONGEST_SECONDS, Piece, Recording
-from asrpack.runtime.recognizer import Recognizer
+from starlette.types import Scope
+
+from asrpack.runtime.pieces import LONGEST_SECONDS, Cutting, Piece, Recording
+from asrpack.runtime.service.context import Service, notes
 from asrpack.runtime.service.engine import Engine, Recognised
-from asrpack.runtime.timed_text import TimedSegment, timed_segment
+from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
 
 
-def longest_piece(recognizer: Recognizer) -> float:
-    """Seconds of audio that are recognised as one."""
-    return min(LONGEST_SECONDS, recognizer.max_seconds or LONGEST_SECONDS)
+class Transcription:
+    """A recording under way.
+
+    Attributes:
+        segments: see :func:`segments`.
+    """
+
+    def __init__(self, service: Service, source: BinaryIO, cutting: Cutting | None) -> None:
+        recognizer = service.engine.recognizer
+        self._about = recognizer.description
+        self._recording = Recording(
+            source,
+            self._about.sample_rate,
+            longest=min(LONGEST_SECONDS, recognizer.max_seconds or LONGEST_SECONDS),
+            cutting=cutting,
+            max_seconds=service.settings.max_duration,
+        )
+        self.segments = segments(service.engine, self._recording, service.method)
+
+    @property
+    def seconds(self) -> float:
+        """Of audio that were read."""
+        return self._recording.seconds
+
+    async def whole(self) -> TimedText:
+        """All of it, once it is recognised."""
+        parts = [part async for part in self.segments]
+        return join_segments(parts, self.seconds, self._about)
+
+
+@asynccontextmanager
+async def transcription(
+    service: Service, scope: Scope, source: BinaryIO, cutting: Cutting | None = None
+) -> AsyncIterator[Transcription]:
+    """A request's job from its beginning to the end of its answer; noted and measured.
+
+    Raises:
+        BusyError, KeyFileError: as :meth:`Engine.job`.
+    """
+    began = time.monotonic()
+    with service.engine.job():
+        found = Transcription(service, source, cutting)
+        async with aclosing(found.segments):
+            yield found
+    notes(scope)["audio_seconds"] = round(found.seconds, 3)
+    service.metrics.transcribed(found.seconds, time.monotonic() - began)
 
 
 async def segments(

@@ -1,0 +1,196 @@
+"""PaddleSpeech's server: ``/paddlespeech/asr`` and ``/paddlespeech/asr/streaming``.
+
+After paddlespeech/server/restful/asr_api.py and paddlespeech/server/ws/asr_api.py of 1.5.0. What
+was said before an endpoint is kept, which PaddleSpeech forgets (its issue 2237).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from asrpack.errors import AsrpackError
+from asrpack.runtime.service.context import Service, note_text, notes, while_connected
+from asrpack.runtime.service.errors import RequestError, error_body, error_response, status_of
+from asrpack.runtime.service.live import LiveStream, live_stream
+from asrpack.runtime.service.transcribing import transcription
+from asrpack.runtime.service.upload import bound
+from asrpack.runtime.timed_text import TimedText
+
+# JSON is in memory as a whole, unlike a form's file.
+_MOST_JSON = 64_000_000
+# A client that sends nothing for so long is cut off.
+_IDLE_SECONDS = 30.0
+_HELP = {
+    "description": "asr server",
+    "input": "base64 string of wavfile",
+    "output": "transcription",
+}
+
+
+def paddlespeech_routes(service: Service) -> list[BaseRoute]:
+    """All of them."""
+
+    async def asr_help(_: Request) -> Response:
+        return JSONResponse(_success({"global": "success"}, _HELP))
+
+    async def asr(request: Request) -> Response:
+        service.engine.check_room()
+        most = min(service.settings.max_body, _MOST_JSON)
+        audio = await asyncio.to_thread(_audio_of, await bound(request, most).body())
+        async with transcription(service, request.scope, io.BytesIO(audio)) as found:
+            spoken = await while_connected(request.receive, found.whole())
+        note_text(service, request.scope, spoken.text)
+        result = {"transcription": spoken.text}
+        return JSONResponse(_success({"description": "success"}, result))
+
+    async def asr_or_why_not(request: Request) -> Response:
+        try:
+            return await asr(request)
+        except AsrpackError as error:
+            notes(request.scope)["code"] = error.code
+            shaped = error_response(error, notes(request.scope)["id"])
+            body = {
+                "success": False,
+                "code": shaped.status_code,
+                "message": {"description": _told(error)},
+            }
+            return JSONResponse(body, shaped.status_code, _retry(shaped))
+
+    async def streaming(socket: WebSocket) -> None:
+        await _Conversation(service, socket).run()
+
+    return [
+        Route("/paddlespeech/asr", asr_or_why_not, methods=["POST"]),
+        Route("/paddlespeech/asr/help", asr_help),
+        WebSocketRoute("/paddlespeech/asr/streaming", streaming),
+    ]
+
+
+class _Conversation:
+    """One WebSocket: start, samples, end."""
+
+    def __init__(self, service: Service, socket: WebSocket) -> None:
+        self._service, self._socket = service, socket
+        self._stream: LiveStream | None = None
+
+    async def run(self) -> None:
+        """Until the client ends or leaves it, or breaks the protocol."""
+        await self._socket.accept()
+        try:
+            async with AsyncExitStack() as stack:
+                while await self._turn(stack):
+                    pass
+            await self._socket.close()
+        except WebSocketDisconnect:
+            notes(self._socket.scope)["code"] = "client-gone"
+        except AsrpackError as error:
+            notes(self._socket.scope)["code"] = error.code
+            told = {"status": "error", "message": _told(error), "code": status_of(error)}
+            with suppress(WebSocketDisconnect):
+                await self._socket.send_json(told)
+                await self._socket.close(1013 if status_of(error) == 429 else 1008)
+
+    async def _turn(self, stack: AsyncExitStack) -> bool:
+        """Answers a message; False at the end."""
+        try:
+            message = await asyncio.wait_for(self._socket.receive(), _IDLE_SECONDS)
+        except TimeoutError:
+            raise RequestError(
+                f"nothing came for {_IDLE_SECONDS:.0f} s",
+                code="stream-idle",
+                remedy='end a stream with {"signal": "end"}',
+            ) from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        if message.get("text") is not None:
+            return await self._signal(message["text"], stack)
+        text = await self._opened().accept(message.get("bytes") or b"")
+        await self._socket.send_json({"result": text})
+        return True
+
+    async def _signal(self, text: str, stack: AsyncExitStack) -> bool:
+        signal = _signal_of(text)
+        if signal == "start" and self._stream is None:
+            opening = live_stream(self._service, self._socket.scope)
+            self._stream = await stack.enter_async_context(opening)
+            await self._socket.send_json({"status": "ok", "signal": "server_ready"})
+            return True
+        if signal != "end":
+            raise RequestError(
+                "neither the one start of a stream nor its end",
+                code="signal",
+                remedy='send {"signal": "start"}, then samples, then {"signal": "end"}',
+            )
+        spoken = await self._opened().finish()
+        note_text(self._service, self._socket.scope, spoken.text)
+        await self._socket.send_json(
+            {
+                "status": "ok",
+                "signal": "finished",
+                "result": spoken.text,
+                "times": _times(spoken),
+            }
+        )
+        return False
+
+    def _opened(self) -> LiveStream:
+        if self._stream is None:
+            raise RequestError(
+                "the stream has not started",
+                code="signal",
+                remedy='send {"signal": "start"} first',
+            )
+        return self._stream
+
+
+def _audio_of(body: bytes) -> bytes:
+    try:
+        given = json.loads(body)
+        return base64.b64decode(given["audio"], validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RequestError(
+            "the body is not JSON with a recording",
+            code="body",
+            remedy='send {"audio": base64 of the file, "audio_format": "wav", "sample_rate": '
+            '16000, "lang": "zh_cn"}',
+            parameter="audio",
+        ) from None
+
+
+def _signal_of(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found.get("signal") if isinstance(found, dict) else None
+
+
+def _times(spoken: TimedText) -> list[dict[str, Any]]:
+    return [
+        {"w": word.text, "bg": round(word.start, 3), "ed": round(word.end, 3)}
+        for word in spoken.words
+    ]
+
+
+def _success(message: dict[str, str], result: dict[str, str]) -> dict[str, Any]:
+    return {"success": True, "code": 200, "message": message, "result": result}
+
+
+def _told(error: AsrpackError) -> str:
+    message: str = error_body(error, "")["error"]["message"]
+    return message
+
+
+def _retry(response: Response) -> dict[str, str]:
+    name = "retry-after"
+    return {name: response.headers[name]} if name in response.headers else {}
