@@ -40,7 +40,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "bench": ("bench", "bench", "Measure how fast a bundle is here, and its memory."),
     "trace": ("trace", "trace", "Find out whose copy a model was made from."),
-    "commit": ("trace", "commit", "Print what to have time-stamped before shipping."),
+    "commit": ("trace", "commit", "Make what to have time-stamped before shipping."),
     "recipients": ("recipients", "recipients", "Show and change who can open a finished bundle."),
     "resign": ("resign", "resign", "Sign a finished bundle with another key of its vendor."),
     "keys": ("keys", "keys", "Make and show keys."),

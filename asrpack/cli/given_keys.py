@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asrpack.bundle.keys import Key, recipient_private, signing_private
+from asrpack.bundle.keys import Key, post_quantum_private, recipient_private, signing_private
 from asrpack.bundle.secrets import SecretSource
 from asrpack.runtime.keyring import identity_source
 
@@ -21,6 +21,14 @@ def read_signer(text: str) -> Key:
     """The key that signs."""
     source = SecretSource.parse(text)
     return signing_private(source.read(), str(source))
+
+
+def read_post_quantum(text: str | None) -> Key | None:
+    """The ML-DSA-65 key that signs besides; None where none is given."""
+    if text is None:
+        return None
+    source = SecretSource.parse(text)
+    return post_quantum_private(source.read(), str(source))
 
 
 def _identity(source: SecretSource) -> Key:

@@ -50,6 +50,15 @@ NotBefore = Annotated[
         metavar="DATE", help="The first day in UTC, or a time. Default: now.", show_default=False
     ),
 ]
+MlDsa = Annotated[
+    str | None,
+    typer.Option(
+        "--ml-dsa",
+        metavar="PRIVATE_KEY",
+        help="Your ML-DSA-65 key: it signs, too, for hosts that ask for that.",
+        show_default=False,
+    ),
+]
 Trust = Annotated[
     list[Path] | None,
     typer.Option(metavar="PUBLIC_KEY", help="The vendor's public key.", show_default=False),
@@ -86,6 +95,7 @@ def issue(
             show_default=False,
         ),
     ] = None,
+    ml_dsa: MlDsa = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +107,7 @@ def issue(
     from asrpack.bundle.licence_body import Terms
     from asrpack.bundle.metadata import build_time
     from asrpack.bundle.secrets import SecretSource
-    from asrpack.cli.given_keys import read_signer
+    from asrpack.cli.given_keys import read_post_quantum, read_signer
     from asrpack.protect import licence as licences
 
     issued = build_time()
@@ -109,7 +119,15 @@ def issue(
     terms = Terms(customer, begin, end, grace, streams, hosts)
     signer, public = read_signer(sign), _recipient(recipient)
     subject, secret = _open(bundle, escrow, signer)
-    data = licences.issue(terms, subject, secret, public, signer, issued=issued)
+    data = licences.issue(
+        terms,
+        subject,
+        secret,
+        public,
+        signer,
+        post_quantum=read_post_quantum(ml_dsa),
+        issued=issued,
+    )
     _write(output, data, bundle, force, as_json)
 
 
@@ -131,6 +149,7 @@ def renew(
         typer.Option(min=0, metavar="DAYS", help="Default: as before.", show_default=False),
     ] = None,
     trust: Trust = None,
+    ml_dsa: MlDsa = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +160,7 @@ def renew(
     """
     from asrpack.bundle.licence import read_licence
     from asrpack.bundle.metadata import build_time
-    from asrpack.cli.given_keys import read_signer
+    from asrpack.cli.given_keys import read_post_quantum, read_signer
     from asrpack.errors import UsageError
     from asrpack.protect import licence as licences
     from asrpack.runtime.keyring import read_trust
@@ -167,6 +186,7 @@ def renew(
         expires=end,
         grace_days=grace,
         trust=read_trust(trust or ()),
+        post_quantum=read_post_quantum(ml_dsa),
         issued=issued,
     )
     _write(output, data, bundle, force, as_json)

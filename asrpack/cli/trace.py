@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from asrpack.cli.options import Identity
+from asrpack.cli.options import Identity, Json
 
 _Original = Annotated[
     Path,
@@ -65,7 +65,7 @@ def trace(
             metavar="FILE", help="Write a document: FILE.html or FILE.md.", show_default=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Find out whose copy a model was made from.
 
@@ -119,11 +119,12 @@ def commit(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write it there, too.", show_default=False
+            "-o", "--output", metavar="FILE", help="Write it there, as JSON.", show_default=False
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Print what to have time-stamped before shipping, as JSON.
+    """Make what to have time-stamped before shipping.
 
     It binds the watermark key, the unmarked original and, with --customers or --registry, who has
     a copy, and gives nothing of them away. Time-stamp the file, e.g. by RFC 3161: `openssl ts
@@ -141,10 +142,29 @@ def commit(
     if customers is not None or registry is not None:
         _check_given(customers, registry)
         names = _names(customers, registry, master.commitment(secret))
-    text = canonical(committed(master, secret, names)).decode() + "\n"
+    record = committed(master, secret, names)
+    text = canonical(record).decode() + "\n"
     if output is not None:
         write_text(output, text, code="commitment-unwritable")
-    typer.echo(text, nl=False)
+    if as_json:
+        typer.echo(text, nl=False)
+        return
+    for line in _commitment_lines(record):
+        typer.echo(line)
+    typer.echo(f"written to {output}: time-stamp that file" if output else "time-stamp it: -o FILE")
+
+
+def _commitment_lines(record: Mapping[str, Any]) -> Iterator[str]:
+    from asrpack.bundle.verify import show
+
+    yield f"commitment  {record['commitment']}"
+    yield f"key         {record['key']}"
+    for name, digest in record["original"].items():
+        yield show(f"original    {digest}  {name}")
+    if customers := record.get("customers"):
+        yield f"customers   {customers['count']}, {customers['hmac']}"
+    else:
+        yield "customers   not bound: give --customers or --registry"
 
 
 def _is_markdown(report: Path | None) -> bool:

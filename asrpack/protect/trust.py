@@ -6,19 +6,16 @@ is written: what is written, a verifier takes.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from asrpack.bundle.envelope import UUID
+from asrpack.bundle.metadata import day_or_time, utc
 from asrpack.bundle.staged import staged
 from asrpack.bundle.verify import (
-    MAX_TRUST,
-    TIME_FORMAT,
     TRUST_FORMAT,
     FormatError,
     Policy,
@@ -26,10 +23,11 @@ from asrpack.bundle.verify import (
     read_policy,
 )
 from asrpack.errors import InputError, KeyFileError
+from asrpack.runtime.keyring import read_trust
 
 Document = dict[str, Any]
-UNTIL = "T23:59:59Z"
-FROM = "T00:00:00Z"
+# Of a day that is named, what is meant: its first second, or its last.
+_FIRST, _LAST = 0, 24 * 3600 - 1
 
 
 def new_policy() -> Document:
@@ -57,25 +55,14 @@ def read_document(path: Path) -> Document:
         KeyFileError: it cannot be read, or is no trust policy.
     """
     remedy = "give the policy with --policy; `asrpack trust init` makes one"
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_TRUST + 1)
-        if not read_policy(data).closed:
-            raise FormatError("trust-format", "a public key, not a trust policy")
-    except OSError as error:
+    (data,) = read_trust([path], remedy)
+    if not read_policy(data).closed:
         raise KeyFileError(
-            f"cannot read the trust policy: {error.strerror}",
-            code="trust-unreadable",
+            "this is a public key, not a trust policy",
+            code="trust-format",
             place=str(path),
             remedy=remedy,
-        ) from None
-    except FormatError as fault:
-        raise KeyFileError(
-            f"the trust policy cannot be used: {fault}",
-            code=fault.code,
-            place=str(path),
-            remedy=remedy,
-        ) from None
+        )
     document: Document = json.loads(data)
     return document
 
@@ -144,9 +131,9 @@ def add_signer(
     if post_quantum is not None:
         entry["post_quantum"] = post_quantum.decode()
     if not_before is not None:
-        entry["not_before"] = _time(not_before, FROM)
+        entry["not_before"] = _time(not_before, _FIRST)
     if not_after is not None:
-        entry["not_after"] = _time(not_after, UNTIL)
+        entry["not_after"] = _time(not_after, _LAST)
 
 
 def find_signer(document: Document, key: bytes) -> Document | None:
@@ -172,7 +159,7 @@ def require_created(document: Document, since: str | None, days: str | None) -> 
         InputError: it is not one.
     """
     if since is not None:
-        document["created_since"] = _time(since, FROM)
+        document["created_since"] = _time(since, _FIRST)
     if days is not None:
         if not re.fullmatch("[1-9][0-9]{0,5}|none", days):
             raise _refused(f"{days!r} is no number of days", None)
@@ -280,14 +267,15 @@ def _fingerprint(pem: str) -> str:
     return load_trusted_key(pem.encode()).fingerprint
 
 
-def _time(text: str, of_day: str) -> str | None:
+def _time(text: str, of_day: int) -> str | None:
     if text == "none":
         return None
-    full = text + of_day if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text
-    with contextlib.suppress(ValueError):
-        if datetime.strptime(full, TIME_FORMAT).replace(tzinfo=UTC).strftime(TIME_FORMAT) == full:
-            return full
-    raise _refused(f"{text!r} is no date like 2026-01-31, and no time like 2026-01-31{FROM}", None)
+    try:
+        return utc(day_or_time(text, of_day))
+    except ValueError:
+        raise _refused(
+            f"{text!r} is no date like 2026-01-31, and no time like 2026-01-31T00:00:00Z", None
+        ) from None
 
 
 def _refused(message: str, path: Path | None) -> InputError:

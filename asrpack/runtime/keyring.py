@@ -42,13 +42,19 @@ def needed_trust(given: Sequence[Path]) -> list[Path]:
     )
 
 
-def read_trust(paths: Sequence[Path]) -> list[bytes]:
+def read_trust(
+    paths: Sequence[Path],
+    remedy: str = f"give the vendor's public key, or a trust policy, with --trust or "
+    f"{TRUST_VARIABLE}",
+) -> list[bytes]:
     """The contents of files of public keys or trust policies.
+
+    Args:
+        remedy: where a file is none.
 
     Raises:
         KeyFileError: one cannot be read, or is neither.
     """
-    remedy = f"give the vendor's public key, or a trust policy, with --trust or {TRUST_VARIABLE}"
     items = []
     for path in paths:
         try:

@@ -263,7 +263,9 @@ def test_a_copy_is_traced_by_the_registry(vendor: Vendor, made: Any) -> None:
     listed = vendor.shop.folder / "names.txt"
     listed.write_text("\n".join(NAMES))
     by_list = [*given[:2], "--customers", str(listed)]
-    committed = [vendor.shop.asrpack("commit", str(vendor.artifact), *g) for g in (given, by_list)]
+    committed = [
+        vendor.shop.asrpack("commit", str(vendor.artifact), "--json", *g) for g in (given, by_list)
+    ]
     assert committed[0].stdout == committed[1].stdout
     both = [*given, "--customers", str(listed)]
     vendor.shop.asrpack("trace", *suspect, *original, *both, status=2)

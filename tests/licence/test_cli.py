@@ -73,6 +73,26 @@ def test_issue(vendor: Vendor, tmp_path: Path, capsys: Capture) -> None:
     assert list(tmp_path.iterdir()) == [path, host] or {path, host} == set(tmp_path.iterdir())
 
 
+def test_signed_with_ml_dsa_too(vendor: Vendor, tmp_path: Path, capsys: Capture) -> None:
+    """For hosts whose policy asks for it, also when it is renewed."""
+    lattice, path, renewed = (tmp_path / name for name in ("pq.pem", "a.json", "b.json"))
+    assert main(["keys", "generate", "signing-pq", "-o", str(lattice)]) == 0
+    policy = ["--policy", str(tmp_path / "trust.json")]
+    assert main(["trust", "init", *policy]) == 0
+    public = [str(key.with_suffix(".pub")) for key in (vendor.signing, lattice)]
+    assert main(["trust", "add", public[0], "--name=v", "--post-quantum", public[1], *policy]) == 0
+    trust = ["--trust", policy[1]]
+    assert main(issue(vendor, path)) == 0
+    assert main(["license", "show", str(path), *trust]) == 7
+    assert "lacks the signature" in capsys.readouterr().err
+    assert main(issue(vendor, path, "--days", "9", "--ml-dsa", lattice, "--force")) == 0
+    assert main(renew(vendor, path, renewed, "--days", "30", "--ml-dsa", lattice)) == 0
+    for licence in (path, renewed):
+        assert main(["license", "show", str(licence), *trust]) == 0
+    assert main(issue(vendor, path, "--ml-dsa", vendor.signing, "--force")) == 7
+    assert str(vendor.signing) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "begin", "end"),
     [

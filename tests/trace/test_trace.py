@@ -99,7 +99,7 @@ def test_the_report_says_who_how_and_against_what(
     z = next(line.split()[0] for line in said.splitlines() if line.endswith(GUILTY))
     for fact in (GUILTY, z, "transposed", "encoder/third.w", "encoder/first.w", "200"):
         assert fact in text
-    assert main(["commit", vendor[0].split("=")[1], vendor[1]]) == 0
+    assert main(["commit", vendor[0].split("=")[1], vendor[1], "--json"]) == 0
     committed = json.loads(capsys.readouterr().out)
     assert committed["commitment"] in text and committed["original"]["encoder.onnx"] in text
 
@@ -118,7 +118,7 @@ def test_what_is_committed_binds_key_original_and_customers(
     folder, key, customers = (item.split("=")[1] for item in vendor)
 
     def committed(original: str = folder, *more: str) -> dict:
-        assert main(["commit", original, f"--key={key}", *more]) == 0
+        assert main(["commit", original, f"--key={key}", "--json", *more]) == 0
         return json.loads(capsys.readouterr().out)
 
     plain = committed()
@@ -133,3 +133,20 @@ def test_what_is_committed_binds_key_original_and_customers(
     (tmp_path / "other").mkdir()
     save_graph(tmp_path / "other/encoder.onnx", changed)
     assert committed(str(tmp_path / "other"))["commitment"] != plain["commitment"]
+
+
+def test_a_commitment_is_shown_and_written(
+    tmp_path: Path, vendor: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, key, customers = (item.split("=")[1] for item in vendor)
+    path = tmp_path / "commitment.json"
+    command = ["commit", folder, f"--key={key}", f"--customers={customers}", f"--output={path}"]
+    assert main(command) == 0
+    said, written = capsys.readouterr().out, path.read_text()
+    committed = json.loads(written)
+    for fact in (committed["commitment"], committed["customers"]["hmac"], str(path)):
+        assert fact in said
+    assert main([*command, "--json"]) == 0
+    assert capsys.readouterr().out == written == path.read_text()
+    assert main(command[:3]) == 0
+    assert "not bound" in capsys.readouterr().out
