@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asrpack.bundle.envelope import ENVELOPE_FILE
 from asrpack.bundle.verify import METADATA_FILE, SIGNATURE_FILE
 from asrpack.errors import GateError, InputError
 from asrpack.pipeline.build import Request, run_builds
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
 
 # Of two bundles of one build, what differs whatever goes in, and what says so.
 _FRESH_METADATA = ("bundle_id", "created", "sequence")
-_FRESH_FILES = (
-    *(SIGNATURE_FILE, METADATA_FILE, EVALUATION, ENVELOPE_FILE, PROVENANCE, BOM, "README.md"),
-)
+_FRESH_FILES = (SIGNATURE_FILE, METADATA_FILE, EVALUATION, PROVENANCE, BOM, "README.md")
+_ENCRYPTED = "model/"
 # Sections of a comparison that stages and ingredients do not tell already.
 _OF_BUNDLE = ("packages", "metadata", "keys", "files")
 
@@ -212,7 +210,7 @@ def _lasting(section: str, found: Sequence[Change]) -> tuple[Change, ...]:
             return False
         if section == "metadata":
             return item.path in _FRESH_METADATA
-        ciphertext = item.path.startswith("model/") and item.path.endswith(".enc")
-        return section == "files" and (ciphertext or item.path in _FRESH_FILES)
+        encrypted = item.path.startswith(_ENCRYPTED)
+        return section == "files" and (encrypted or item.path in _FRESH_FILES)
 
     return tuple(item for item in found if not fresh(item))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from asrpack.errors import InputError
@@ -22,12 +23,12 @@ def read_customers(path: Path) -> list[str]:
             data = stream.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise ValueError(f"it has over {_MAX_BYTES >> 20} MiB")
-        lines = data.decode("utf-8-sig").splitlines()
-        header = next(csv.reader(lines[:1]), [])
-        if _COLUMN in header:
-            names = [row[_COLUMN] or "" for row in csv.DictReader(lines)]
+        text = data.decode("utf-8-sig")
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        if _COLUMN in (table.fieldnames or ()):
+            names = [row[_COLUMN] or "" for row in table]
         else:
-            names = lines
+            names = text.splitlines()
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"the list of customers cannot be read: {getattr(error, 'strerror', None) or error}",

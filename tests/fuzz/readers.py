@@ -5,13 +5,15 @@ A reader may refuse with its documented errors and with nothing else.
 
 from __future__ import annotations
 
+import base64
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from asrpack.bundle.envelope import Envelope
+from asrpack.bundle.envelope import ENVELOPE_FILE, Envelope
 from asrpack.bundle.keys import public_pem, read_key
 from asrpack.bundle.metadata import BundleMetadata
 from asrpack.bundle.verify import FormatError, read_policy, read_signature, read_statement
@@ -27,9 +29,10 @@ from asrpack.protect.trust import (
     require_created,
     revoke,
 )
-from tests.fuzz import licences
+from tests.fuzz import customers, licences
 from tests.hostile.bundles import SealedBundle, make_bundle, read_payload
 
+VECTORS = Path(__file__).parents[1] / "vectors"
 REFUSALS = (FormatError, AsrpackError)
 
 
@@ -48,6 +51,13 @@ class Reader:
 
 def _files(*names: str) -> Callable[[SealedBundle], list[bytes]]:
     return lambda bundle: [(bundle.path / name).read_bytes() for name in names]
+
+
+def _envelopes(bundle: SealedBundle) -> list[bytes]:
+    """With several kinds of recipients, too, and of files in parts."""
+    vectors = [json.loads(path.read_bytes()) for path in sorted(VECTORS.glob("*.json"))]
+    published = [base64.b64decode(item["bundle"][ENVELOPE_FILE]) for item in vectors]
+    return [*_files(ENVELOPE_FILE)(bundle), *published]
 
 
 def _keys(bundle: SealedBundle) -> list[bytes]:
@@ -89,7 +99,9 @@ def _policies(bundle: SealedBundle) -> list[bytes]:
 
 
 READERS: dict[str, Reader] = {
-    "envelope": Reader(_envelope, _files("model/envelope.json")),
+    "customer-list": Reader(customers.read_list, customers.lists),
+    "customers": Reader(customers.read, customers.tables),
+    "envelope": Reader(_envelope, _envelopes),
     "host": Reader(licences.read_host, licences.hosts),
     "key": Reader(lambda data: read_key(data, "key"), _keys),
     "licence": Reader(licences.read, licences.licences),

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["asrpack.bundle", "asrpack.runtime.licence_state"]):
+with atheris.instrument_imports(
+    include=[
+        *("asrpack.bundle", "asrpack.runtime.licence_state"),
+        *("asrpack.recipe.customers", "asrpack.trace.customers"),
+    ]
+):
     from tests.fuzz.readers import READERS, REFUSALS, seeds
 from tests.fuzz.mutations import mutate
 

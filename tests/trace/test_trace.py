@@ -11,6 +11,7 @@ import pytest
 from asrpack.cli import main
 from asrpack.protect.detection import ACCUSE_Z
 from asrpack.protect.watermark import channel_steps
+from asrpack.trace.customers import read_customers
 from tests.trace.conftest import Traced
 from tests.trace.models import CUSTOMERS, GUILTY, marked_matrices, original_matrices, save_graph
 
@@ -150,3 +151,18 @@ def test_a_commitment_is_shown_and_written(
     assert capsys.readouterr().out == written == path.read_text()
     assert main(command[:3]) == 0
     assert "not bound" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("acme\nother\nacme\n", ["acme", "other"]),
+        ("id,customer\n1,acme\n2,\n", ["acme"]),
+        ('"customer","note"\n"acme","a\nb"\n', ["acme"]),
+        # A quoted field that goes over lines names no column.
+        ('"customer\nx"\nacme\n', ['"customer', 'x"', "acme"]),
+    ],
+)
+def test_a_list_of_customers(tmp_path: Path, text: str, names: list[str]) -> None:
+    (tmp_path / "list").write_text(text)
+    assert read_customers(tmp_path / "list") == names
