@@ -129,9 +129,11 @@ def prepare(request: Request) -> tuple[Plan, list[Step]]:
     _check_escrow(request)
     checked = check_recipe(loaded)
     cache, digests = request.cache or default_root(), SourceDigests()
-    nodes = [node for node in compose(loaded, checked, locked.build) if node.name not in OWN]
+    nodes = compose(loaded, checked, locked.build)
+    check_tools([Step(node, "run", "for each customer") for node in nodes if node.name in OWN])
+    shared = [node for node in nodes if node.name not in OWN]
     before = {name: stage["components"] for name, stage in locked.stages.items()}
-    steps = make_plan(nodes, Cache(cache), digests, previous=before)
+    steps = make_plan(shared, Cache(cache), digests, previous=before)
     plan = Plan(
         locked, checked, {}, digests, cache.absolute(), request.out.absolute(),
         request.registry.absolute(), request.escrow, request.force,
