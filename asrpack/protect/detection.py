@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,9 @@ _P = THRESHOLDS / 65536
 # Skoric's symmetric score for a positive residual; a negative one turns the sign.
 _SCORE_PLUS = np.sqrt((1 - _P) / _P).astype(np.float32)
 _SCORE_MINUS = -np.sqrt(_P / (1 - _P)).astype(np.float32)
-# Weights at a time: what a customer's score reads and writes stays in the processor's cache.
-_BLOCK = 1 << 16
+# Customers at a time, and numbers of theirs: these stay in the processor's cache.
+_TOGETHER = 16
+_BLOCK = 1 << 18
 
 Weights = Mapping[str, NDArray[np.floating]]
 
@@ -73,7 +74,7 @@ def detect(
         InputError: no matrix of the suspect compares with the original.
         KeyFileError: the key is not 32 bytes.
     """
-    return Evidence(residuals(original, suspect), key).scores(customers)
+    return Evidence([residuals(original, suspect)], key).scores(customers)
 
 
 def residuals(original: Weights, suspect: Weights) -> dict[str, Floats]:
@@ -97,32 +98,44 @@ def residuals(original: Weights, suspect: Weights) -> dict[str, Floats]:
 
 
 class Evidence:
-    """A suspect's residuals under one vendor key, to score customers against."""
+    """Suspects' residuals under one vendor key, to score customers against."""
 
-    def __init__(self, found: Mapping[str, Floats], key: bytes) -> None:
+    def __init__(self, suspects: Sequence[Mapping[str, Floats]], key: bytes) -> None:
         """Args:
-        found: from :func:`residuals`.
+        suspects: one or several of one original, each from :func:`residuals`.
         key: the vendor's watermark key, 32 bytes.
         """
         self._key = key
-        self._parts = {name: _Part(key, name, residual) for name, residual in found.items()}
-        self._norm = math.sqrt(sum(float(np.vdot(item, item)) for item in found.values()))
+        shapes = {name: item.shape for found in suspects for name, item in found.items()}
+        self._parts = {
+            name: _Part(
+                key, name, [found.get(name, np.zeros(shape, np.float32)) for found in suspects]
+            )
+            for name, shape in sorted(shapes.items())
+        }
+        squares = [sum(float(np.vdot(r, r)) for r in found.values()) for found in suspects]
+        self._norms = np.sqrt(squares)
 
     def scores(self, customers: Iterable[str]) -> list[Score]:
-        """Of every customer, the strongest first."""
+        """Of every customer, the strongest first, against the only suspect."""
+        names = list(customers)
         found = []
-        for customer in customers:
-            z = self.z(customer)
+        for customer, (z,) in zip(names, self.z(names).tolist(), strict=True):
             p = math.erfc(z / math.sqrt(2)) / 2
             found.append(Score(customer, z, max(p, sys.float_info.min)))
         return sorted(found, key=lambda score: (-score.z, score.customer))
 
-    def z(self, customer: str) -> float:
-        """Score of one customer; safe to call from several threads."""
-        total = sum(
-            part.score(self._key, customer, name) for name, part in sorted(self._parts.items())
-        )
-        return total / self._norm if self._norm else 0.0
+    def z(self, customers: Sequence[str]) -> NDArray[np.float64]:
+        """Scores, ``(customers, suspects)``; safe to call from several threads.
+
+        A customer's +-1 are drawn once for all suspects.
+        """
+        totals = np.zeros((len(customers), self._norms.size))
+        for start in range(0, len(customers), _TOGETHER):
+            some = customers[start : start + _TOGETHER]
+            for name, part in self._parts.items():
+                totals[start : start + _TOGETHER] += part.score(self._key, some, name)
+        return totals / np.where(self._norms > 0, self._norms, 1)
 
 
 def _residual(original: NDArray[np.floating], suspect: NDArray[np.floating]) -> Floats:
@@ -155,22 +168,28 @@ def _deviation(residual: Floats, axis: int) -> Floats:
 
 
 class _Part:
-    """One matrix of a suspect, reduced to what scoring a customer needs."""
+    """One matrix of the suspects, reduced to what scoring a customer needs."""
 
-    def __init__(self, key: bytes, name: str, residual: Floats) -> None:
-        flat = residual.reshape(-1)
-        drawn = biases(key, name, flat.size)
+    def __init__(self, key: bytes, name: str, residuals: Sequence[Floats]) -> None:
+        flat = np.stack([item.reshape(-1) for item in residuals]).astype(np.float32, copy=False)
+        drawn = biases(key, name, flat.shape[1])
         minus = _SCORE_MINUS[drawn]
         # sum r*g = sum r*minus + sum over the customer's +1 of r*(plus - minus)
-        self.base = float(np.dot(flat, minus))
+        self.base = flat @ minus
         self.gain = flat * (_SCORE_PLUS[drawn] - minus)
         self.threshold = THRESHOLDS[drawn]
 
-    def score(self, key: bytes, customer: str, name: str) -> float:
-        cipher = chip_draws(key, customer, name)
-        zeros, total = bytes(2 * _BLOCK), self.base
-        for start in range(0, self.gain.size, _BLOCK):
-            gain, threshold = (item[start : start + _BLOCK] for item in (self.gain, self.threshold))
-            draws = np.frombuffer(cipher.update(zeros[: 2 * gain.size]), "<u2")
-            total += float(np.dot(gain, (draws < threshold).astype(np.float32)))
+    def score(self, key: bytes, customers: Sequence[str], name: str) -> NDArray[np.float64]:
+        """Of each customer against each suspect."""
+        ciphers = [chip_draws(key, customer, name) for customer in customers]
+        total = np.tile(self.base.astype(np.float64), (len(customers), 1))
+        block = _BLOCK // len(customers)
+        zeros, size = bytes(2 * block), self.gain.shape[1]
+        for start in range(0, size, block):
+            threshold = self.threshold[start : start + block]
+            plus = np.empty((len(customers), threshold.size), np.float32)
+            for row, cipher in zip(plus, ciphers, strict=True):
+                draws = np.frombuffer(cipher.update(zeros[: 2 * threshold.size]), "<u2")
+                row[:] = draws < threshold
+            total += plus @ self.gain[:, start : start + block].T
         return total

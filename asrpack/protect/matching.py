@@ -18,8 +18,9 @@ from asrpack.protect.alignment import Aligned, balanced, in_place, rearranged
 from asrpack.protect.watermark import Floats
 
 # Correlation of balanced matrices. Fp16 to int4, pruning of 60 % and noise of 10 % leave 0.88 and
-# more; an unrelated matrix, rows and columns chosen for it, stays below 0.2.
-IN_PLACE = 0.75
+# more, half of the numbers 0.7; an unrelated matrix, rows and columns chosen for it, stays below
+# 0.2.
+IN_PLACE = 0.6
 ALIGNED = 0.5
 # Tensors that one matrix is tried with, the most similar first.
 MAX_TRIES = 6

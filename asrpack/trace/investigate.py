@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from asrpack import __version__
 from asrpack.bundle.metadata import build_time, utc
 from asrpack.bundle.secrets import commitment
@@ -67,8 +65,8 @@ def investigate(
             remedy="check that --original is of the model that this is thought to be a copy of",
         )
     aligned = {item.name: item.aligned.values for item in matches}
-    evidence = Evidence(residuals(original.matrices, aligned), key)
-    controls = np.array([evidence.z(f"\0control {number}") for number in range(CONTROLS)])
+    evidence = Evidence([residuals(original.matrices, aligned)], key)
+    controls = evidence.z([f"\0control {number}" for number in range(CONTROLS)])
     return {
         "created": utc(build_time()),
         "results": [asdict(_result(item, len(customers))) for item in evidence.scores(customers)],

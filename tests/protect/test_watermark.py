@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asrpack.errors import InputError, KeyFileError
-from asrpack.protect.detection import ACCUSE_Z, detect
+from asrpack.protect.detection import ACCUSE_Z, Evidence, detect, residuals
 from asrpack.protect.watermark import add_mark, channel_steps, dither, exact_codes, round_codes
 
 KEY = bytes(range(32))
@@ -123,6 +123,16 @@ def test_three_customers_who_average_their_copies_are_all_found(original):
     scores = detect(original, suspect, KEY, [*coalition, *(f"c{i}" for i in range(20))])
     assert {score.customer for score in scores[:3]} == set(coalition)
     assert scores[2].z > ACCUSE_Z > 5 > scores[3].z
+
+
+def test_several_suspects_are_scored_as_each_alone(original):
+    first, second = marked(original, "acme"), marked(original, "bolt")
+    del second[next(iter(second))]
+    found = [residuals(original, suspect) for suspect in (first, second)]
+    customers = ["acme", "bolt", *(f"customer-{index}" for index in range(40))]
+    together = Evidence(found, KEY).z(customers)
+    alone = [Evidence([item], KEY).z([name])[0, 0] for name in customers for item in found]
+    np.testing.assert_allclose(together.reshape(-1), alone, rtol=1e-4, atol=1e-4)
 
 
 def test_matrices_that_do_not_compare_are_passed_over(original):

@@ -28,6 +28,11 @@ def rearranged(weight: np.ndarray) -> np.ndarray:
     return (weight * factors[0] * factors[1].T)[np.ix_(rows, columns)].astype(np.float32)
 
 
+def permuted(weight: np.ndarray) -> np.ndarray:
+    rows, columns = (GENERATOR.permutation(size) for size in weight.shape)
+    return weight[np.ix_(rows, columns)]
+
+
 def int8(weight: np.ndarray) -> np.ndarray:
     steps = channel_steps(weight)
     return np.rint(weight / steps) * steps
@@ -43,6 +48,7 @@ ATTACKS = {
     "transposed": np.transpose,
     "int8": int8,
     "half of it pruned": pruned,
+    "permuted, pruned": lambda weight: pruned(permuted(weight)),
     "pruned, rearranged, int8": lambda weight: int8(rearranged(pruned(weight))),
 }
 
