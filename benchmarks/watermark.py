@@ -75,20 +75,21 @@ def measure(workspace: Path, options: argparse.Namespace) -> dict[str, Any]:
                 "customer": name,
                 "z": next(score.z for score in scores if score.customer == name),
                 "highest_other_z": max(score.z for score in scores if score.customer != name),
-                "cer": _cer(load_recognizer(description, folder / "onnx"), samples),
+                "cer": cer(load_recognizer(description, folder / "onnx"), samples),
             }
         )
     return {
         "strength": options.strength,
         "precision": options.precision,
         "utterances": len(samples),
-        "cer_fp32": _cer(load_recognizer(description, files["optimized"]), samples),
-        "cer_unmarked": _cer(unmarked, samples),
+        "cer_fp32": cer(load_recognizer(description, files["optimized"]), samples),
+        "cer_unmarked": cer(unmarked, samples),
         "copies": copies,
     }
 
 
-def _cer(recognizer: Recognizer, samples: list[Sample]) -> float:
+def cer(recognizer: Recognizer, samples: list[Sample]) -> float:
+    """By the method that the model asks for, as a fraction."""
     method = recognizer.description.decode.method
     texts = transcribe_all(recognizer, samples, [method], lambda done: None)
     return total([count_edits(s.text, texts[s.utt][method], "cer") for s in samples]).rate
