@@ -7,21 +7,13 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Json, License
+from asrpack.cli.options import Identities, Json, License
 
 
 def diff(
     a: Annotated[Path, typer.Argument(help="A bundle, or the folder that a build left.")],
     b: Annotated[Path, typer.Argument(help="The other one.")],
-    identity: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PRIVATE_KEY",
-            help="A recipient's key, to compare the tensors that ship: a path, env:NAME or "
-            "cmd:COMMAND. Repeatable, where A and B are for different recipients.",
-            show_default=False,
-        ),
-    ] = None,
+    identity: Identities = None,
     licence: License = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 8 where anything differs.")

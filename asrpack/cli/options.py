@@ -40,6 +40,16 @@ Identity = Annotated[
         show_default=False,
     ),
 ]
+Identities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--identity",
+        metavar="PRIVATE_KEY",
+        help="A recipient's key, to compare the tensors that ship: a path, env:NAME, cmd:COMMAND "
+        "or a URI like pkcs11:…. Repeatable, where two bundles are for different recipients.",
+        show_default=False,
+    ),
+]
 Trust = Annotated[
     list[Path] | None,
     typer.Option(

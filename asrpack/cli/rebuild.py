@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Json
+from asrpack.cli.options import Identities, Json
 
 _FRESH = "fresh"
 
@@ -32,15 +32,7 @@ def rebuild(
             show_default=False,
         ),
     ] = None,
-    identity: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PRIVATE_KEY",
-            help="A recipient's key, to compare the tensors that ship, too: a path, env:NAME or "
-            "cmd:COMMAND. Repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    identity: Identities = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only look at what would go in; build nothing.")
     ] = False,

@@ -91,3 +91,21 @@ def test_inspect_prints_nothing_that_steers_the_terminal(
     assert main(["inspect", str(sealed_bundle.path)]) == 0
     text = capsys.readouterr().out
     assert "\u202e" not in text and "\x1b" not in text
+
+
+def test_what_is_no_trust_policy_is_not_changed(
+    sealed_bundle: SealedBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = sealed_bundle.folder / "vendor.pub"
+    (sealed_bundle.folder / "broken.json").write_text("{}")
+    for name, said in (
+        ("vendor.pub", "a public key, not a trust policy"),
+        ("broken.json", "not a trust policy of format"),
+        ("none.json", "No such file"),
+    ):
+        policy = sealed_bundle.folder / name
+        before = policy.read_bytes() if policy.exists() else None
+        assert main(["trust", "add", str(key), "--policy", str(policy)]) == 7, name
+        error = capsys.readouterr().err
+        assert said in error and str(policy) in error and "trust init" in error
+        assert (policy.read_bytes() if policy.exists() else None) == before
