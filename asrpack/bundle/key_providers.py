@@ -15,12 +15,13 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from asrpack.errors import AsrpackError, KeyFileError, ToolchainError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from asrpack.bundle.keys import Key
 
 GROUP = "asrpack.keys"
@@ -75,6 +76,9 @@ def open_reference(reference: str) -> Key:
 
 
 def _plug_in(scheme: str) -> EntryPoint | None:
+    # Not above: it costs a start tens of milliseconds, and most keys are files.
+    from importlib.metadata import entry_points
+
     return next(iter(entry_points(group=GROUP, name=scheme)), None)
 
 

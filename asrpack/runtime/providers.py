@@ -7,7 +7,6 @@ does: a bundle for a GPU runs on it, or on the CPU where the bundle allows that,
 from __future__ import annotations
 
 import contextlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from asrpack.bundle.provider import CPU, CudaOptions, ProviderSpec, TensorrtOptions
@@ -24,6 +23,9 @@ Chain = list[tuple[str, dict[str, str]]]
 
 def installed_runtime() -> tuple[str, str] | None:
     """Name and version of the distribution that brings onnxruntime."""
+    # Not above: it costs a start tens of milliseconds, and a CPU needs none of it.
+    from importlib.metadata import PackageNotFoundError, version
+
     for name in DISTRIBUTIONS:
         with contextlib.suppress(PackageNotFoundError):
             return name, version(name)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.runtime.decoding import UnitTime
@@ -13,13 +12,12 @@ from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.text import BYTE, META_SPACE, SPACE, detokenize, join_texts
 
 # Scripts that write no blanks, and whose characters are counted as words: Han, kana and the marks
-# among them.
-_CHARACTER = (
-    "[\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+# among them. No regular expression: to compile one of so many characters takes longer than what
+# else is done here before a first text.
+_UNSPACED = (
+    *((0x3005, 0x3007), (0x3041, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF)),
+    *((0xF900, 0xFAFF), (0x20000, 0x3FFFF)),
 )
-_ENDS_UNSPACED = re.compile(f"{_CHARACTER}$")
-_STARTS_UNSPACED = re.compile(f"^{META_SPACE}?{_CHARACTER}")
-_WORD = re.compile(rf"{_CHARACTER}|(?:(?!{_CHARACTER})\S)+")
 
 
 @dataclass(frozen=True)
@@ -128,9 +126,12 @@ def _begins_word(unit: str, before: str, unit_type: str) -> bool:
         return True
     if BYTE.fullmatch(unit) and unit_type == "spm":
         return False  # bytes of one character may be spread over units
-    return bool(
-        unit.startswith(META_SPACE) or _STARTS_UNSPACED.match(unit) or _ENDS_UNSPACED.search(before)
-    )
+    return unit.startswith(META_SPACE) or _unspaced(unit[:1]) or _unspaced(before[-1:])
+
+
+def _unspaced(character: str) -> bool:
+    """Whether a character is a word by itself; an empty string is none."""
+    return bool(character) and any(first <= ord(character) <= last for first, last in _UNSPACED)
 
 
 def _word(group: Sequence[UnitTime], about: ModelDescription, offset: float) -> Iterator[Word]:
@@ -143,9 +144,18 @@ def _word(group: Sequence[UnitTime], about: ModelDescription, offset: float) -> 
 
 def _spread(text: str, start: float, end: float) -> Iterator[Word]:
     """Words of equal time for equal length."""
-    words = _WORD.findall(text)
+    words = [word for run in text.split() for word in _divide(run)]
     total, done = sum(map(len, words)), 0
     for word in words:
         begin, done = done, done + len(word)
         share = (end - start) / total
         yield Word(word, start + share * begin, start + share * done, 0.0)
+
+
+def _divide(run: str) -> Iterator[str]:
+    """The words of a text without blanks."""
+    for spaced, characters in groupby(run, key=lambda character: not _unspaced(character)):
+        if spaced:
+            yield "".join(characters)
+        else:
+            yield from characters

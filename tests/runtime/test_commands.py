@@ -68,6 +68,16 @@ def test_run_inside_a_bundle(sealed: Sealed, audio: Path) -> None:
     assert again.stdout == done.stdout
 
 
+def test_a_start_imports_no_more_than_it_needs() -> None:
+    """These cost tens of milliseconds each, before the bundle is even opened."""
+    script = "import sys, asrpack.runtime.commands; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    costly = {"importlib.metadata", "email", "onnxruntime", "starlette", "uvicorn"}
+    assert not costly & set(done.stdout.split())
+
+
 def test_the_compiled_search_inside_a_bundle(sealed_once: Sealed) -> None:
     """It is there, and it is the bundle's own."""
     folder = sealed_once.path / "runtime/asrpack/runtime/decoding"
