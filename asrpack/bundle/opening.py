@@ -185,9 +185,7 @@ def _decrypt(sealed: Sealed, keys: Mapping[str, bytes]) -> dict[str, Plaintext]:
     verified, header = sealed.verified, sealed.header
     files = {item.path: Plaintext(item.size) for item in header.files}
     jobs = {
-        part.name: Decryption(
-            part, keys[item.path], files[item.path].view[part.start : part.start + part.size]
-        )
+        part.name: Decryption(part, keys[item.path], files[item.path])
         for item in header.files
         for part in item.parts(header.bundle_id)
     }

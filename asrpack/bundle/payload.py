@@ -16,6 +16,7 @@ from typing import Any
 from cryptography.cobblestone import Cobblestone256Decryptor
 from cryptography.exceptions import InvalidTag
 
+from asrpack.bundle.plaintext import Plaintext
 from asrpack.bundle.verify import FormatError, check_shape
 from asrpack.errors import IntegrityError
 
@@ -119,19 +120,20 @@ def is_payload(path: str) -> bool:
 
 
 class Decryption:
-    """Decrypts one payload into its place, piece by piece.
+    """Decrypts one payload into its place in the file, piece by piece.
 
     What is in that place counts only once :meth:`finish` returns.
 
     Args:
         part: which one.
         key: the file's data key, 32 bytes.
-        target: writable, as long as the part.
+        content: of the whole file.
     """
 
-    def __init__(self, part: Part, key: bytes, target: memoryview) -> None:
+    def __init__(self, part: Part, key: bytes, content: Plaintext) -> None:
         self._part = part
-        self._target = target
+        self._content = content
+        self._target = content.view[part.start : part.start + part.size]
         self._end = 0
         self._decryptor: Cobblestone256Decryptor | None = Cobblestone256Decryptor(key, part.context)
 
@@ -143,6 +145,8 @@ class Decryption:
         """
         if self._decryptor is None:
             return
+        room = min(len(piece), len(self._target) - self._end)
+        self._content.prepare(self._part.start + self._end, room)
         try:
             self._end += self._decryptor.update_into(piece, self._target[self._end :])
         except (InvalidTag, ValueError):  # ValueError: more than there is room for

@@ -64,7 +64,7 @@ def in_place(data: bytes, key: bytes, context: bytes) -> bytes:
     """As a bundle's payloads are decrypted: into memory of the size that the header says."""
     size = max(0, len(data) - 56 - 16 * ((len(data) - 56) // 16400 + 1))
     plain = Plaintext(size)
-    decryption = Decryption(Part("payload", context, 0, size), key, plain.view)
+    decryption = Decryption(Part("payload", context, 0, size), key, plain)
     for start in range(0, len(data), 10_000):
         decryption(memoryview(data)[start : start + 10_000])
     decryption.finish()
