@@ -41,7 +41,7 @@ from asrpack.bundle.opening import open_sealed
 from asrpack.bundle.payload import Decryption, Part
 from asrpack.bundle.plaintext import Plaintext
 from asrpack.bundle.verify import processors, verify_bundle
-from asrpack.measure.host import describe_host
+from asrpack.runtime.host import describe_host
 from benchmarks.large_bundle import LargeBundle, make_large_bundle
 
 PIECE = 1 << 20

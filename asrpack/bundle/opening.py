@@ -15,7 +15,7 @@ from asrpack.bundle.keys import Key, armour, signing_public
 from asrpack.bundle.licence import LockedBundle
 from asrpack.bundle.licence_body import LicensedBundle
 from asrpack.bundle.metadata import BundleMetadata, unix_seconds
-from asrpack.bundle.payload import Decryption, is_payload
+from asrpack.bundle.payload import Decryption, Part, is_payload
 from asrpack.bundle.plaintext import Plaintext
 from asrpack.bundle.verify import (
     METADATA_FILE,
@@ -183,13 +183,12 @@ def open_sealed(
 def _decrypt(sealed: Sealed, keys: Mapping[str, bytes]) -> dict[str, Plaintext]:
     """Reads each payload once: what is hashed is what is decrypted."""
     verified, header = sealed.verified, sealed.header
-    files = {item.path: Plaintext(item.size) for item in header.files}
-    jobs = {
-        part.name: Decryption(part, keys[item.path], files[item.path])
+    parts = {
+        part.name: (item.path, part)
         for item in header.files
         for part in item.parts(header.bundle_id)
     }
-    if unknown := sorted(verified.unread - set(jobs)):
+    if unknown := sorted(verified.unread - set(parts)):
         raise IntegrityError(
             "the envelope names no such file, or fewer parts of it",
             code="envelope-files",
@@ -197,20 +196,39 @@ def _decrypt(sealed: Sealed, keys: Mapping[str, bytes]) -> dict[str, Plaintext]:
             remedy="get the bundle again from its vendor",
         )
 
+    misfit = next((part for _, part in parts.values() if not _fits(verified, part)), None)
+    if misfit:  # no memory for what a header only claims; what was not signed comes first
+        _stream(verified, dict.fromkeys(parts, lambda piece: None))
+        raise misfit.damage
+    files = {item.path: Plaintext(item.size) for item in header.files}
+    jobs = {name: Decryption(part, keys[path], files[path]) for name, (path, part) in parts.items()}
+    _stream(verified, jobs)
+    for job in jobs.values():
+        job.finish()
+    return files
+
+
+def _fits(verified: Verified, part: Part) -> bool:
+    try:
+        return (verified.root / part.name).lstat().st_size == part.sealed_size
+    except OSError:
+        return False
+
+
+def _stream(verified: Verified, uses: Mapping[str, Callable[[memoryview], None]]) -> None:
+    """Reads files on all processors, and refuses those that are not what was signed."""
+
     def stream(name: str) -> tuple[Finding, ...]:
         try:
-            verified.stream(name, jobs[name])
+            verified.stream(name, uses[name])
         except RefusedError as refused:
             return refused.findings
         return ()
 
     with ThreadPoolExecutor(processors()) as pool:
-        findings = [item for found in pool.map(stream, jobs) for item in found]
+        findings = [item for found in pool.map(stream, uses) for item in found]
     if findings:
         raise _refusal(findings, verified.root)
-    for job in jobs.values():
-        job.finish()
-    return files
 
 
 def lock_of(sealed: Sealed, identity: Key | None) -> LockedBundle | None:

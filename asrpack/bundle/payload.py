@@ -49,6 +49,16 @@ class Part:
     start: int
     size: int
 
+    @property
+    def sealed_size(self) -> int:
+        """Of its ciphertext, in bytes: salt, commitment, and a tag for each chunk."""
+        return 56 + self.size + 16 * (self.size // 16384 + 1)
+
+    @property
+    def damage(self) -> IntegrityError:
+        """That its ciphertext is not what was encrypted."""
+        return _damaged(self.name)
+
 
 @dataclass(frozen=True)
 class EncryptedFile:
@@ -166,7 +176,7 @@ class Decryption:
             if self._end + len(last) != self._part.size:
                 raise InvalidTag
         except InvalidTag:
-            raise _damaged(self._part.name) from None
+            raise self._part.damage from None
         self._target[self._end :] = last
 
 

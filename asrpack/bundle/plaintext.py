@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import mmap
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from asrpack.errors import ToolchainError
 
@@ -30,6 +32,20 @@ class Plaintext:
         self._size = size
         self._memory: mmap.mmap | None = _allocate(size)
 
+    @classmethod
+    def of_file(cls, path: Path) -> Plaintext:
+        """What a file in the clear holds, in such memory.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with path.open("rb", buffering=0) as stream:
+            content = cls(os.fstat(stream.fileno()).st_size)
+            view = content.view
+            while count := stream.readinto(view):
+                view = view[count:]
+        return content
+
     @property
     def view(self) -> memoryview:
         """All bytes, in place and writable.
@@ -45,7 +61,8 @@ class Plaintext:
         """Has memory put under a range that is about to be written, all at once.
 
         A gigabyte is 262,144 pages; a fault for each costs half as much again. Large pages cost
-        more than either where a hypervisor has to find them first. ctypes and not :meth:`mmap.mmap.madvise`, which keeps other threads waiting.
+        more than either where a hypervisor has to find them first. ctypes and not
+        :meth:`mmap.mmap.madvise`, which keeps other threads waiting.
         """
         if sys.platform == "linux" and size and self._memory is not None:
             first = start - start % mmap.PAGESIZE

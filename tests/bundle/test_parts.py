@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrpack.bundle.envelope import open_envelope
+from asrpack.bundle.envelope import Envelope, open_envelope
 from asrpack.bundle.keys import public_pem, recipient_private, recipient_public, signing_private
 from asrpack.bundle.opening import check_bundle, open_sealed
 from asrpack.bundle.payload import Decryption, is_payload
 from asrpack.bundle.plaintext import Plaintext
 from asrpack.errors import AsrpackError
-from asrpack.protect.encrypt import encrypt_files
+from asrpack.protect.encrypt import encrypt_files, wrap_for
 from asrpack.protect.keys import generate
 from asrpack.protect.sign import sign_tree
 from tests.hostile.bundles import PLAINTEXTS, SealedBundle, metadata, vendor_key
@@ -189,6 +190,24 @@ def test_parts_of_another_encryption(parted: SealedBundle, tmp_path: Path) -> No
     with pytest.raises(AsrpackError) as error:
         opened(parted)
     assert (error.value.code, error.value.place) == ("ciphertext", FIRST)
+
+
+def test_a_size_that_is_only_claimed(parted: SealedBundle) -> None:
+    """64 GiB by the vendor's own header: refused before there is memory for them."""
+    path = parted.path / "model" / "envelope.json"
+    identity = recipient_private(parted.bytes_of("old.key"), "old.key")
+    keys = open_envelope(path.read_bytes(), identity)
+    header = Envelope.from_json(path.read_bytes()).header
+    first, *rest = header.files
+    header = replace(header, files=(replace(first, size=1 << 36, part_size=1 << 35), *rest))
+    (parted.path / "model" / _part(DECODER, 2)).unlink()
+    recipient = recipient_public(parted.bytes_of("old.pub"), "old")
+    wrapped = wrap_for([recipient], b"".join(keys[item.path] for item in header.files), header)
+    path.write_bytes(Envelope(header, wrapped).to_json())
+    sign(parted)
+    with pytest.raises(AsrpackError) as error:
+        opened(parted)
+    assert (error.value.code, error.value.place) == ("ciphertext", f"model/{_part(DECODER, 0)}")
 
 
 def test_the_metadata_and_recipients_of_a_parted_bundle(

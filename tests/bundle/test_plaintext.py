@@ -25,6 +25,12 @@ def test_equal_to_bytes() -> None:
     assert bytes(content) == b"weights" and len(content) == 7 and b"eight" in content
 
 
+def test_of_a_file(tmp_path: Path) -> None:
+    for data in (b"", b"weights" * 1000):
+        (tmp_path / "file").write_bytes(data)
+        assert Plaintext.of_file(tmp_path / "file") == data
+
+
 @pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 5])
 def test_drained_once(size: int) -> None:
     data = (b"0123456789abcdef" * (size // 16 + 1))[:size]
