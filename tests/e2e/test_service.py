@@ -80,12 +80,13 @@ def test_many_clients_at_once(server: Running, texts: dict[Path, str]) -> None:
 
 def long_recording(path: Path, minutes: int) -> list[Path]:
     """The human recordings over and over with pauses; returns which were said."""
-    rng, said = np.random.default_rng(3), []
+    rng, said, count = np.random.default_rng(3), [], 0
     with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as out:
-        while out.tell() < minutes * 60 * RATE:
+        while count < minutes * 60 * RATE:
             said.append(HUMAN[rng.integers(len(HUMAN))])
-            out.write(read_audio(said[-1], RATE) / 32768)
-            out.write(np.zeros(round(0.8 * RATE)))
+            samples = np.pad(read_audio(said[-1], RATE) / 32768, (0, round(0.8 * RATE)))
+            out.write(samples)
+            count += len(samples)
     return said
 
 

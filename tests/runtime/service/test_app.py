@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from starlette.types import Message
 
+from asrpack.runtime.audio import read_audio
 from asrpack.runtime.recognizer import Recognizer
 from tests.runtime import tiny
 from tests.runtime.service.in_process import make_app, request
@@ -51,13 +56,25 @@ def test_an_error_of_ours_is_500_with_the_id_and_no_more(recognizer: Recognizer)
     engine.close()
 
 
+def spoken(quickstart: Path) -> bytes:
+    """Longer than one piece."""
+    said = read_audio(quickstart / "data/human/002.wav", 16000) / 32768
+    stream = io.BytesIO()
+    soundfile.write(stream, np.tile(np.pad(said, (0, 16000)), 8), 16000, format="WAV")
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize("stream", ["true", "false"])
-def test_what_nobody_waits_for_is_not_recognised(recognizer: Recognizer, stream: str) -> None:
+def test_what_nobody_waits_for_is_not_recognised(
+    recognizer: Recognizer, stream: str, quickstart: Path
+) -> None:
     app, engine = make_app(recognizer, workers=1)
+    recognised: list[int] = []
+    engine._on_batch = lambda size, *_: recognised.append(size)
     go, held = threading.Event(), []
     _, start, end = upload(0)
     form = b'--b\r\nContent-Disposition: form-data; name="stream"\r\n\r\n' + stream.encode()
-    body = form + b"\r\n" + start + recorded(2) + end
+    body = form + b"\r\n" + start + spoken(quickstart) + end
     received = 0
     sent: list[Message] = []
 
@@ -66,7 +83,7 @@ def test_what_nobody_waits_for_is_not_recognised(recognizer: Recognizer, stream:
         received += 1
         if received == 1:
             return {"type": "http.request", "body": body}
-        while engine.waiting()[0] == 0:  # it is read, and waits to be recognised
+        while engine.waiting()[0] < 2:  # pieces are read, and wait to be recognised
             await asyncio.sleep(0.01)
         return {"type": "http.disconnect"}
 
@@ -74,13 +91,13 @@ def test_what_nobody_waits_for_is_not_recognised(recognizer: Recognizer, stream:
         sent.append(message)
 
     async def talk() -> None:
-        # The only worker reads the file, and then it is held.
+        # The only worker reads two pieces, and then it is held.
         read = engine.read
 
         def read_then_hold(function):
             future = read(function)
-            if not held:
-                held.append(future)
+            held.append(future)
+            if len(held) == 2:
                 future.add_done_callback(lambda _: engine.stream(go.wait))
             return future
 
@@ -95,9 +112,10 @@ def test_what_nobody_waits_for_is_not_recognised(recognizer: Recognizer, stream:
         }
         await app(scope, receive, send)
 
-    asyncio.run(asyncio.wait_for(talk(), 30))
+    asyncio.run(asyncio.wait_for(talk(), 60))
     assert engine.running == 0
     go.set()
     engine.close()
     assert engine.waiting() == (0, 0.0)
+    assert recognised == []
     assert [message["status"] for message in sent if "status" in message] == [499]

@@ -11,6 +11,7 @@ import pytest
 
 from asrpack.errors import InputError
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.search import Encoded
 from asrpack.runtime.service.engine import BusyError, Engine
 from asrpack.runtime.service.joining import joins
 from tests.runtime import tiny
@@ -81,6 +82,18 @@ def test_a_graph_of_one_recording_at_a_time_is_not_given_two() -> None:
             return super().encode_batch(feats)
 
     assert not joins(OneOnly(tiny.describe(), tiny.graphs(), threads=1))
+
+
+@pytest.mark.parametrize(("change", "joined"), [(1e-6, True), (1e-2, False)])
+def test_numbers_that_depend_on_neighbours_are_not_joined(change: float, joined: bool) -> None:
+    class Scaled(Recognizer):  # as by one scale for all activations of a run
+        def encode_batch(self, feats):
+            found = super().encode_batch(feats)
+            if len(feats) == 1:
+                return found
+            return [Encoded(item.ctc_log_probs + change, item.encoder_out) for item in found]
+
+    assert joins(Scaled(tiny.describe(), tiny.graphs(), threads=1)) is joined
 
 
 def test_one_that_fails_fails_alone(engine: Engine, recognizer: Recognizer) -> None:
