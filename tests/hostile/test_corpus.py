@@ -20,6 +20,7 @@ from tests.hostile.run import Corpus
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # 1700 processes in one group; other work may have the processors
 @pytest.mark.parametrize("group", GROUPS)
 def test_refused_with_its_own_code(group: str) -> None:
     done = subprocess.run(
