@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Bundle, Identity, Json, License, Trust
+from asrpack.cli.options import Bundle, Decode, Identity, Json, License, Threads, Trust
 
 
 def bench(
@@ -23,10 +23,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    decode: Annotated[
-        str | None,
-        typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
-    ] = None,
+    decode: Decode = None,
     starts: Annotated[int, typer.Option(help="Processes for the cold start.")] = 5,
     rounds: Annotated[int, typer.Option(help="Rounds of all recordings.")] = 5,
     minutes: Annotated[
@@ -34,7 +31,7 @@ def bench(
     ] = 60,
     clients: Annotated[str, typer.Option(help="Clients at a time, level by level.")] = "1,2,4,8",
     seconds: Annotated[float, typer.Option(help="Seconds for each level.")] = 10,
-    threads: Annotated[int, typer.Option(min=0, help="0: one for each physical core.")] = 0,
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Measure a bundle on this host: cold start, speed, latency, memory, many at a time."""

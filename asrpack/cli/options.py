@@ -70,4 +70,9 @@ License = Annotated[
         show_default=False,
     ),
 ]
+Decode = Annotated[
+    str | None,
+    typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
+]
+Threads = Annotated[int, typer.Option(min=0, help="0: one for each physical core.")]
 ARTIFACTS = Path("artifacts")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Identity, License, Trust
+from asrpack.cli.options import Decode, Identity, License, Threads, Trust
 
 
 def run(
@@ -21,10 +21,7 @@ def run(
     identity: Identity = None,
     trust: Trust = None,
     licence: License = None,
-    decode: Annotated[
-        str | None,
-        typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
-    ] = None,
+    decode: Decode = None,
     streaming: Annotated[
         bool,
         typer.Option(
@@ -68,7 +65,7 @@ def run(
         bool, typer.Option("--overwrite", help="Do what is there already again.")
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Recordings at a time; 0: by the cores.")] = 0,
-    threads: Annotated[int, typer.Option(min=0, help="0: one for each physical core.")] = 0,
+    threads: Threads = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Transcribe audio files with a bundle: verify it, decrypt it to memory, run it."""

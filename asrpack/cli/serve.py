@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asrpack.cli.options import Bundle, Identity, License, Trust
+from asrpack.cli.options import Bundle, Decode, Identity, License, Threads, Trust
 
 
 def serve(
@@ -17,10 +17,7 @@ def serve(
     licence: License = None,
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0: everywhere.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8080,
-    decode: Annotated[
-        str | None,
-        typer.Option(metavar="METHOD", help="Default: the model's own.", show_default=False),
-    ] = None,
+    decode: Decode = None,
     max_body: Annotated[int, typer.Option(min=1, help="Megabytes of a request.")] = 512,
     max_duration: Annotated[
         int, typer.Option(min=1, help="Seconds of audio of a request.")
@@ -28,7 +25,7 @@ def serve(
     jobs: Annotated[
         int, typer.Option(min=1, help="Requests at a time, the waiting ones too; then 429.")
     ] = 64,
-    threads: Annotated[int, typer.Option(min=0, help="0: one for each physical core.")] = 0,
+    threads: Threads = 0,
     latency: Annotated[
         float, typer.Option(min=0.01, help="Seconds that batching aims at for an utterance.")
     ] = 1.0,

@@ -17,6 +17,11 @@ from asrpack.runtime.vad import WINDOW_SECONDS, SpeechDetector
 LONGEST_SECONDS = 30.0
 
 
+def longest_piece(max_seconds: float | None) -> float:
+    """Seconds that a model recognises as a whole which takes ``max_seconds``; None: any number."""
+    return LONGEST_SECONDS if max_seconds is None else min(LONGEST_SECONDS, max_seconds)
+
+
 @dataclass(frozen=True)
 class Cutting:
     """Where a recording is cut.

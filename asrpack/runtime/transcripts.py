@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from asrpack.runtime.audio import stream_audio
 from asrpack.runtime.decoding import ContextGraph, UnitTime
 from asrpack.runtime.endpointing import Endpointing
 from asrpack.runtime.formats import to_json
-from asrpack.runtime.pieces import LONGEST_SECONDS, Recording
+from asrpack.runtime.pieces import Recording, longest_piece
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.recordings import source_of
 from asrpack.runtime.search import Hypothesis
@@ -118,11 +117,6 @@ class Transcript:
         return shape
 
 
-def longest_piece(recognizer: Recognizer) -> float:
-    """Seconds of a recording that are recognised as a whole."""
-    return min(LONGEST_SECONDS, recognizer.max_seconds or math.inf)
-
-
 def transcribe_file(recognizer: Recognizer, path: Path, wishes: Wishes) -> Transcript:
     """:func:`transcribe_audio` of a file or :data:`recordings.STDIN`."""
     return transcribe_audio(recognizer, source_of(path), path, wishes)
@@ -146,7 +140,7 @@ def transcribe_audio(
     """
     began = time.perf_counter()
     about = recognizer.description
-    longest = longest_piece(recognizer)
+    longest = longest_piece(recognizer.max_seconds)
     recording = Recording(source, about.sample_rate, longest=longest)
     segments: list[TimedSegment] = []
     best: list[Hypothesis] = []

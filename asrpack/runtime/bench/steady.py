@@ -22,9 +22,9 @@ from asrpack.runtime.bench.repeated import RepeatedWav
 from asrpack.runtime.host import describe_host
 from asrpack.runtime.load import OpenBundle
 from asrpack.runtime.memory import forget_peak, peak_bytes, resident_bytes
-from asrpack.runtime.pieces import Recording
+from asrpack.runtime.pieces import Recording, longest_piece
 from asrpack.runtime.service.engine import THREADS_PER_GRAPH, Engine
-from asrpack.runtime.transcripts import Wishes, longest_piece, transcribe_audio
+from asrpack.runtime.transcripts import Wishes, transcribe_audio
 
 _SAMPLE_SECONDS = 0.25
 # Of a long recording, before memory is held against its end.
@@ -102,7 +102,7 @@ def measure_load(job: Job) -> dict[str, Any]:
     opened = open_for(replace(job, threads=THREADS_PER_GRAPH))
     recognizer = opened.recognizer
     method = recognizer.check_method(job.decode)
-    rate, longest = opened.description.sample_rate, longest_piece(recognizer)
+    rate, longest = opened.description.sample_rate, longest_piece(recognizer.max_seconds)
     pieces = [
         piece.samples
         for source in sources(job, opened)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from starlette.types import Scope
 
-from asrpack.runtime.pieces import LONGEST_SECONDS, Cutting, Piece, Recording
+from asrpack.runtime.pieces import Cutting, Piece, Recording, longest_piece
 from asrpack.runtime.service.context import Service, notes
 from asrpack.runtime.service.engine import Engine, Recognised
 from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
@@ -32,7 +32,7 @@ class Transcription:
         self._recording = Recording(
             source,
             self._about.sample_rate,
-            longest=min(LONGEST_SECONDS, recognizer.max_seconds or LONGEST_SECONDS),
+            longest=longest_piece(recognizer.max_seconds),
             cutting=cutting,
             max_seconds=service.settings.max_duration,
         )
