@@ -9,8 +9,11 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -18,6 +21,7 @@ TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 EPOCH = "1700000000"
 HEALTHY_WITHIN = 120
+ROOM = 6 << 30
 _RUNC = "/usr/sbin/runc"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # As the bundle's documentation advises.
@@ -40,6 +44,24 @@ def need(*tools: str) -> None:
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"not installed: {', '.join(missing)}" if missing else "not root")
+
+
+@contextmanager
+def roomy_folder(otherwise: Path) -> Iterator[Path]:
+    """For gigabytes that are gone at once: in memory where there is room, which is a
+    third faster.
+
+    Args:
+        otherwise: an empty folder on a disk.
+    """
+    memory = Path("/dev/shm")
+    room = os.statvfs(memory) if memory.is_dir() else None
+    if room and not room.f_flag & os.ST_NOEXEC and room.f_bavail * room.f_frsize > ROOM:
+        with TemporaryDirectory(prefix="asrpack-", dir=memory) as folder:
+            Path(folder).chmod(0o755)  # apt reads there as another user
+            yield Path(folder)
+        return
+    yield otherwise
 
 
 @dataclass
@@ -94,8 +116,8 @@ class Containers:
         packages = "python3,python3-venv,ca-certificates"
         command = ("mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}")
         fast = ("--dpkgopt=force-unsafe-io", "bookworm", str(tar))
-        shm = {"TMPDIR": "/dev/shm"} if os.access("/dev/shm", os.W_OK) else {}
-        self(*command, *fast, step="base", status=None, SOURCE_DATE_EPOCH=EPOCH, **shm)
+        same = {"SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": str(self.folder)}
+        self(*command, *fast, step="base", status=None, **same)
         if not tar.is_file() or not tar.stat().st_size:
             pytest.skip("Debian's packages cannot be reached")
         name = self("buildah", "from", "scratch")
@@ -144,7 +166,7 @@ class Containers:
         return self("podman", "exec", name, *command, status=status)
 
     def clean(self) -> None:
-        """Nothing stays mounted."""
+        """Nothing stays mounted, so that the folder can be removed."""
         self("podman", "rm", "--all", "--force", "--time=0", status=None)
         self("buildah", "rm", "--all", status=None)
-        self("podman", "rmi", "--all", "--force", status=None)
+        self("umount", str(self.folder / "store/overlay"), status=None)

@@ -27,7 +27,7 @@ def unpack_debian(root: Path) -> None:
     command = ["mmdebstrap", "--quiet", "--arch=arm64", "--variant=extract", packages]
     done = subprocess.run(
         [*command, "bookworm", str(tar)], capture_output=True, text=True,
-        env=os.environ | {"LC_ALL": "C.UTF-8"},
+        env=os.environ | {"LC_ALL": "C.UTF-8", "TMPDIR": str(root.parent)},
     )  # fmt: skip
     if done.returncode:
         pytest.skip(f"Debian's packages for arm64 cannot be had: {done.stderr[-200:]}")

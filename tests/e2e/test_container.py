@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Measured
 from tests.e2e import emulated
 from tests.e2e.conftest import RECIPE, Workshop
-from tests.e2e.containers import BASE, TOOLS, Containers, need
+from tests.e2e.containers import BASE, TOOLS, Containers, need, roomy_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.container, pytest.mark.xdist_group("e2e")]
 
@@ -41,13 +41,14 @@ def wheeled(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def containers(wheeled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     """With the bundle's image, ``asr``."""
-    tools = Containers.below(tmp_path_factory.mktemp("containers"))
-    try:
-        tools.make_base()
-        tools.build(wheeled, "asr", "docker")
-        yield tools
-    finally:
-        tools.clean()
+    with roomy_folder(tmp_path_factory.mktemp("containers")) as folder:
+        tools = Containers.below(folder)
+        try:
+            tools.make_base()
+            tools.build(wheeled, "asr", "docker")
+            yield tools
+        finally:
+            tools.clean()
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +138,19 @@ def test_its_wheels_for_arm64_run_there(
     wheeled: Path, workshop: Workshop, tmp_path: Path, measured: Measured
 ) -> None:
     need(*emulated.TOOLS)
-    root = tmp_path / "arm64"
-    emulated.unpack_debian(root)
-    emulated.install_wheels(wheeled, root / "opt/site")
-    shutil.copytree(wheeled, root / "opt/bundle")
-    for file in (RECORDING, workshop.keys / "acme.key", workshop.keys / "vendor.pub"):
-        shutil.copy(file, root)
-    paths = {"PYTHONPATH": "/opt/bundle/runtime:/opt/site", "PYTHONDONTWRITEBYTECODE": "1"}
-    began = time.perf_counter()
-    done = emulated.run_python(
-        root, "-m", "asrpack.runtime", "transcribe", "/opt/bundle", f"/{RECORDING.name}", "--json",
-        "--identity=/acme.key", "--trust=/vendor.pub", environment=paths,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["text"] == "ten of clubs"
-    measured(f"arm64 under qemu, from start to text: {time.perf_counter() - began:.1f} s")
+    with roomy_folder(tmp_path) as folder:
+        root = folder / "arm64"
+        emulated.unpack_debian(root)
+        emulated.install_wheels(wheeled, root / "opt/site")
+        shutil.copytree(wheeled, root / "opt/bundle")
+        for file in (RECORDING, workshop.keys / "acme.key", workshop.keys / "vendor.pub"):
+            shutil.copy(file, root)
+        paths = {"PYTHONPATH": "/opt/bundle/runtime:/opt/site", "PYTHONDONTWRITEBYTECODE": "1"}
+        began = time.perf_counter()
+        done = emulated.run_python(
+            root, "-m", "asrpack.runtime", "transcribe", "/opt/bundle", f"/{RECORDING.name}",
+            "--json", "--identity=/acme.key", "--trust=/vendor.pub", environment=paths,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["text"] == "ten of clubs"
+        measured(f"arm64 under qemu, from start to text: {time.perf_counter() - began:.1f} s")
