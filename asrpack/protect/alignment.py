@@ -6,8 +6,8 @@ against its original alone:
 
 1. Both are balanced, so that the squares of every row and every column have mean 1 (Sinkhorn,
    Knopp): factors of rows and columns are gone then.
-2. Rows are told by their largest magnitudes, sorted: no order of the columns changes these, and
-   pruning hardly does. What is common to all rows is taken off first.
+2. Rows are told by their largest magnitudes, sorted, balanced by these alone: no order of the
+   columns changes them, and pruning hardly does. What is common to all rows is taken off first.
 3. Rows in place, columns are told by their numbers; with those, rows again.
 4. Signs of rows and columns, then their factors, are fitted to what neither pruning nor an outlier
    explains.
@@ -30,8 +30,8 @@ Order = NDArray[np.intp]
 _BALANCING_ROUNDS = 8
 _FITTING_ROUNDS = 3
 _PLACING_ROUNDS = 3
-# Share of a line that tells it; pruned by half, twice as many lines are told as by all of it.
-_LARGEST = 0.3
+# Share of a line that tells it: enough of it, and of what pruning by half leaves.
+_LARGEST = 0.15
 # The exact assignment takes cubic time; what more than this many have in doubt is not worth it.
 _MAX_ASSIGNED = 2048
 
@@ -67,6 +67,20 @@ def balanced(matrix: NDArray[np.floating]) -> Floats:
     return result
 
 
+def balanced_by_largest(matrix: Floats) -> Floats:
+    """Magnitudes, with rows and columns scaled so that their eighth powers have mean 1.
+
+    What was pruned, even after rows and columns had been scaled, hardly counts there.
+    """
+    result: NDArray[np.floating] = np.abs(matrix).astype(np.float64)
+    result /= result.max(initial=0.0) or 1.0
+    for _ in range(_BALANCING_ROUNDS):
+        for axis in (1, 0):
+            eighth = np.mean(result**8, axis=axis, keepdims=True)
+            result /= _nonzero(eighth) ** 0.125
+    return result.astype(np.float32)
+
+
 def correlation(one: Floats, other: Floats) -> float:
     """Of two matrices of one shape, without taking off their means."""
     norm = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
@@ -87,7 +101,7 @@ def in_place(original: Floats, suspect: Floats) -> Aligned:
 def rearranged(original: Floats, suspect: Floats) -> Aligned:
     """Finds the order of rows and columns, then scales; arguments as :func:`in_place`."""
     here, there = balanced(original), balanced(suspect)
-    rows, columns = _orders(np.abs(here), np.abs(there))
+    rows, columns = _orders(balanced_by_largest(original), balanced_by_largest(suspect))
     return _fitted(original, suspect, here, there, rows, columns)
 
 
@@ -96,9 +110,9 @@ def _orders(here: Floats, there: Floats) -> tuple[Order, Order]:
     if here.shape[0] > here.shape[1]:  # the longer lines tell more
         columns, rows = _orders(here.T, there.T)
         return rows, columns
-    # A line's magnitudes are of the same mean; what differs is how they are spread.
-    here, there = here - here.mean(), there - there.mean()
     rows = _assigned(_told_apart(here), _told_apart(there))
+    # A line's magnitudes are of about the same mean; what differs is how they are spread.
+    here, there = here - here.mean(), there - there.mean()
     columns = np.arange(here.shape[1])
     for _ in range(_PLACING_ROUNDS):
         before = rows, columns
