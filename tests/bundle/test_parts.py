@@ -17,7 +17,7 @@ from asrpack.bundle.keys import public_pem, recipient_private, recipient_public,
 from asrpack.bundle.opening import check_bundle, open_sealed
 from asrpack.bundle.payload import Decryption, is_payload
 from asrpack.bundle.plaintext import Plaintext
-from asrpack.errors import AsrpackError
+from asrpack.errors import AsrpackError, IntegrityError
 from asrpack.protect.encrypt import encrypt_files, wrap_for
 from asrpack.protect.keys import generate
 from asrpack.protect.sign import sign_tree
@@ -231,6 +231,20 @@ def test_the_metadata_and_recipients_of_a_parted_bundle(
     assert main(["inspect", str(parted.path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {"path": "encoder.onnx", "size": 76800} in told["encrypted"]
+
+
+@pytest.mark.parametrize("size", [0, 99, 101, 16383, 16384, 50_000])
+def test_a_payload_of_another_size_than_the_header_says(tmp_path: Path, size: int) -> None:
+    identity = recipient_private(generate("recipient", "x25519"), "key")
+    recipients = [recipient_public(public_pem(identity), "key")]
+    envelope = encrypt_files({"a.onnx": bytes(100)}, recipients, b"signer", tmp_path)
+    (part,) = envelope.header.files[0].parts(envelope.header.bundle_id)
+    key = open_envelope(envelope.to_json(), identity)["a.onnx"]
+    decryption = Decryption(replace(part, size=size), key, Plaintext(size))
+    decryption(memoryview((tmp_path / "a.onnx.enc").read_bytes()))
+    with pytest.raises(IntegrityError) as error:
+        decryption.finish()
+    assert (error.value.code, error.value.place) == ("ciphertext", "model/a.onnx.enc")
 
 
 SIZES = sorted({max(0, n * CHUNK + more) for n in range(5) for more in (-1, 0, 1)} | {20_000})
