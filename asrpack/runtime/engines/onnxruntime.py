@@ -62,6 +62,9 @@ def open_session(
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 3
+    # A plan of all tensors for each shape that comes twice: recordings have many lengths, and each
+    # plan wants its memory in one piece, beside what the arena holds already. Not so on GPUs.
+    options.enable_mem_pattern = provider is not None
     # Without VNNI the default kernel for int8 weights adds pairs of products in 16 bits and
     # saturates; the other one is exact, and less than half as fast where there is VNNI. Weights of
     # 7 bits do not saturate it.
