@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,7 @@ from asrpack.errors import InputError, ToolchainError, UsageError
 from asrpack.runtime.batch import share_cores, transcribe_all
 from asrpack.runtime.console import Progress, say, summary
 from asrpack.runtime.hotwords import read_hotwords
-from asrpack.runtime.keyring import (
-    IDENTITY_VARIABLE,
-    TRUST_VARIABLE,
-    identity_source,
-    read_trust,
-    trust_paths,
-)
+from asrpack.runtime.keyring import IDENTITY_VARIABLE, identity_source, pinned, read_trust
 from asrpack.runtime.layout import choose_layout
 from asrpack.runtime.licence import Lease
 from asrpack.runtime.load import OpenBundle, open_bundle, warn_on_stderr
@@ -257,7 +251,7 @@ def check_licence(
     if identity or os.environ.get(IDENTITY_VARIABLE):
         source = identity_source(identity)
         key = recipient_private(source.read(), str(source))
-    locked = lock_of(read_sealed(bundle, read_trust(pinned(trust))), key)
+    locked = lock_of(read_sealed(bundle, read_trust(pinned(trust, warn_on_stderr))), key)
     if locked is None:
         raise UsageError(
             "the bundle is for this key without a licence",
@@ -270,17 +264,6 @@ def check_licence(
     return lease
 
 
-def pinned(trust: Sequence[Path], warn: Callable[[str], None] = warn_on_stderr) -> list[Path]:
-    """What is trusted (:func:`trust_paths`), with a warning where that is nothing."""
-    found = trust_paths(trust)
-    if not found:
-        warn(
-            "no vendor key is pinned, so who signed this bundle is not checked; "
-            f"pin it with --trust or {TRUST_VARIABLE}=FILE"
-        )
-    return found
-
-
 def _open(
     bundle: Path,
     identity: str | None,
@@ -289,7 +272,8 @@ def _open(
     threads: int,
 ) -> OpenBundle:
     source = identity_source(identity)
-    opened = open_bundle(bundle, source, pinned(trust), licence=licence, threads=threads)
+    keys = pinned(trust, warn_on_stderr)
+    opened = open_bundle(bundle, source, keys, licence=licence, threads=threads)
     spec, on = opened.metadata.provider, opened.recognizer.provider
     if spec is not None and on == CPU:
         warn_on_stderr(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from asrpack.bundle.secrets import SecretSource
@@ -24,6 +24,17 @@ def trust_paths(given: Sequence[Path]) -> list[Path]:
         return list(given)
     named = [Path(item) for item in os.environ.get(TRUST_VARIABLE, "").split(os.pathsep) if item]
     return named or ([HOST_POLICY] if os.path.lexists(HOST_POLICY) else [])
+
+
+def pinned(given: Sequence[Path], warn: Callable[[str], None]) -> list[Path]:
+    """:func:`trust_paths`, with a warning where nothing is trusted."""
+    found = trust_paths(given)
+    if not found:
+        warn(
+            "no vendor key is pinned, so who signed this bundle is not checked; "
+            f"pin it with --trust or {TRUST_VARIABLE}=FILE"
+        )
+    return found
 
 
 def needed_trust(given: Sequence[Path]) -> list[Path]:

@@ -8,8 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from asrpack.runtime.commands import pinned
-from asrpack.runtime.keyring import identity_source
+from asrpack.runtime.keyring import identity_source, pinned
 from asrpack.runtime.load import open_bundle
 from asrpack.runtime.service.api_keys import API_KEYS_VARIABLE, ApiKeys, read_api_keys
 from asrpack.runtime.service.app import build_app
