@@ -121,20 +121,24 @@ def _opened(source: Path | bytes | BinaryIO) -> AbstractContextManager[BinaryIO]
     return _open(source) if isinstance(source, Path) else nullcontext(source)
 
 
+def resampler(rate: int, wanted: int) -> soxr.ResampleStream:
+    """From one rate in Hz to another, for samples that come piece by piece."""
+    return soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+
+
 def _resampled(
     blocks: Iterator[tuple[NDArray[np.float32], int]], wanted: int
 ) -> Iterator[NDArray[np.float32]]:
     """The same, whatever the blocks, as of the whole at once."""
-    resampler = None
+    resampling = None
     for block, rate in blocks:
         if rate == wanted:
             yield block
             continue
-        if resampler is None:
-            resampler = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
-        yield resampler.resample_chunk(block)
-    if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        resampling = resampling or resampler(rate, wanted)
+        yield resampling.resample_chunk(block)
+    if resampling is not None:
+        yield resampling.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _decode(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asrpack.bundle.model import ModelDescription
@@ -37,7 +37,16 @@ def read_hotwords(path: Path, about: ModelDescription) -> ContextGraph:
     return ContextGraph(phrases)
 
 
-def _phrase(line: str, about: ModelDescription, place: str) -> tuple[Sequence[int], float]:
+def prefer(phrases: Iterable[str], about: ModelDescription) -> ContextGraph:
+    """Of phrases without boosts of their own.
+
+    Raises:
+        InputError: a phrase that the model has no units for.
+    """
+    return ContextGraph([_phrase(text.replace("\t", " "), about, None) for text in phrases])
+
+
+def _phrase(line: str, about: ModelDescription, place: str | None) -> tuple[Sequence[int], float]:
     text, _, number = line.partition("\t")
     try:
         boost = float(number) if number.strip() else DEFAULT_BOOST
@@ -51,7 +60,7 @@ def _phrase(line: str, about: ModelDescription, place: str) -> tuple[Sequence[in
     return [unit for unit in units if unit is not None], boost
 
 
-def _error(message: str, place: str) -> InputError:
+def _error(message: str, place: str | None) -> InputError:
     return InputError(
         message,
         code="hotwords",

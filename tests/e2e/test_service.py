@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -17,6 +18,7 @@ import soundfile
 
 from asrpack.runtime.audio import read_audio
 from tests.e2e.conftest import RECIPE, Workshop
+from tests.runtime.service.protocol_clients import vosk
 from tests.runtime.service.running import Running, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -120,23 +122,39 @@ def test_paddlespeechs_own_client_over_http(server: Running, texts: dict[Path, s
         assert result["success"] and result["result"]["transcription"] == texts[path]
 
 
-@pytest.mark.oracle
-def test_paddlespeechs_own_client_over_websocket(
+@pytest.fixture(scope="module")
+def streams(
     workshop: Workshop, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    pytest.importorskip("paddlespeech")
+) -> Iterator[tuple[Running, dict[Path, str]]]:
+    """The model that streams, served, and its texts as ``asrpack run`` has them."""
     workshop.build("--build=fp32", "--set=name=digits-streams", "--set=streaming={}")
-    streams = workshop.out / "digits-streams-1.0.0-fp32" / "bundle"
+    bundle = workshop.out / "digits-streams-1.0.0-fp32" / "bundle"
     done = workshop.asrpack(
-        *("run", str(streams), *map(str, HUMAN), "--json", "--streaming"),
+        *("run", str(bundle), *map(str, HUMAN), "--json", "--streaming"),
         *("--identity", str(workshop.keys / "acme.key")),
     )
     wanted = [json.loads(line) for line in done.stdout.splitlines()]
-    for server in start(workshop, streams, tmp_path_factory.mktemp("streams")):
-        for item in wanted:
-            result = paddlespeech_client("ASRWsAudioHandler", server, Path(item["audio"]))
-            assert (result["signal"], result["result"]) == ("finished", item["text"])
-            assert [unit["w"] for unit in result["times"]] == item["text"].split()
+    for server in start(workshop, bundle, tmp_path_factory.mktemp("streams")):
+        yield server, {Path(item["audio"]): item["text"] for item in wanted}
+
+
+@pytest.mark.oracle
+def test_paddlespeechs_own_client_over_websocket(streams: tuple[Running, dict[Path, str]]) -> None:
+    pytest.importorskip("paddlespeech")
+    server, wanted = streams
+    for path, text in wanted.items():
+        result = paddlespeech_client("ASRWsAudioHandler", server, path)
+        assert (result["signal"], result["result"]) == ("finished", text)
+        assert [unit["w"] for unit in result["times"]] == text.split()
+
+
+def test_a_client_of_vosk(streams: tuple[Running, dict[Path, str]]) -> None:
+    server, wanted = streams
+    for path, text in wanted.items():
+        found = asyncio.run(vosk(f"ws://127.0.0.1:{server.port}/vosk", read_audio(path, RATE)))
+        assert " ".join(item["text"] for item in found if item.get("text")) == text
+        words = [word["word"] for item in found for word in item.get("result", [])]
+        assert words == text.split()
 
 
 # Its packages import all of PaddleSpeech and PaddleNLP, which does not load beside every

@@ -6,68 +6,109 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from starlette.types import Scope
 
 from asrpack.errors import InputError
-from asrpack.runtime.audio import audio_too_long
+from asrpack.runtime.audio import audio_too_long, resampler
+from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.endpointing import Endpointing
+from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.service.context import Service, notes
-from asrpack.runtime.streaming import Stream, StreamingRecognizer
+from asrpack.runtime.streaming import Segment, Stream, StreamingRecognizer
 from asrpack.runtime.text import join_texts
-from asrpack.runtime.timed_text import TimedText, join_segments, timed_segment
+from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
 
 T = TypeVar("T")
 
 
-class LiveStream:
-    """One stream; one call at a time. The engine's workers do the work, before all else."""
+@dataclass(frozen=True)
+class Progress:
+    """What samples brought.
 
-    def __init__(self, service: Service, stream: Stream) -> None:
-        self._service, self._stream = service, stream
+    Attributes:
+        ended: the utterances that ended with them.
+        partial: the text so far of the one that is not finished; it may change.
+    """
+
+    ended: tuple[TimedSegment, ...] = ()
+    partial: str = ""
+
+
+class LiveStream:
+    """One stream; one call at a time. The engine's workers do the work, before all else.
+
+    Args:
+        rate: of the samples, in Hz.
+
+    Attributes:
+        ended: how many utterances :meth:`advance` has returned.
+    """
+
+    def __init__(self, service: Service, stream: Stream, rate: int) -> None:
+        self._service, self._stream, self._rate = service, stream, rate
         self._about = service.engine.recognizer.description
         self._samples = 0
+        self.ended = 0
+        wanted = self._about.sample_rate
+        self._resampler = None if rate == wanted else resampler(rate, wanted)
 
     @property
     def seconds(self) -> float:
         """Of audio that arrived."""
-        return self._samples / self._about.sample_rate
+        return self._samples / self._rate
 
     async def accept(self, pcm: bytes) -> str:
-        """Takes 16-bit samples, little-endian, mono, at the model's rate.
+        """As :meth:`advance`.
 
         Returns:
             The text so far, of all utterances; its end may change.
+        """
+        last = (await self.advance(pcm)).partial
+        texts = [segment.hypothesis.text for segment in self._stream.segments]
+        return self._join([*texts, last])
+
+    async def advance(self, pcm: bytes) -> Progress:
+        """Takes 16-bit samples, little-endian, mono.
 
         Raises:
             InputError: half a sample, or more audio than is allowed.
         """
-        if len(pcm) % 2:
-            raise InputError(
-                f"{len(pcm)} bytes are not whole 16-bit samples",
-                code="audio-samples",
-                remedy=f"send 16-bit PCM, mono, {self._about.sample_rate} Hz",
-            )
-        samples = np.frombuffer(pcm, "<i2").astype(np.float32)
+        samples = samples_of(pcm, self._rate)
         self._samples += len(samples)
         allowed = self._service.settings.max_duration
         if self.seconds > allowed:
             raise audio_too_long(self.seconds, allowed, taker="this service")
-        last = await self._run(partial(self._stream.accept, samples))
-        texts = [segment.hypothesis.text for segment in self._stream.segments]
-        return self._join([*texts, last.text])
+        last = await self._run(partial(self._hear, samples))
+        ended = tuple(map(self._timed, self._stream.segments[self.ended :]))
+        self.ended += len(ended)
+        return Progress(ended, last.text)
 
     async def finish(self) -> TimedText:
         """Ends it: all that was said, the last utterance rescored too where the method does."""
-        await self._run(self._stream.finish)
-        parts = [
-            timed_segment(item.hypothesis, item.units, self._about, start=item.start, end=item.end)
-            for item in self._stream.segments
-        ]
-        return join_segments(parts, self.seconds, self._about)
+        await self._run(self._end)
+        return join_segments(
+            [self._timed(item) for item in self._stream.segments], self.seconds, self._about
+        )
+
+    def _hear(self, samples: NDArray[np.float32], *, last: bool = False) -> Hypothesis:
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples, last=last)
+        return self._stream.accept(samples)
+
+    def _end(self) -> None:
+        self._hear(np.zeros(0, np.float32), last=True)
+        self._stream.finish()
+
+    def _timed(self, item: Segment) -> TimedSegment:
+        return timed_segment(
+            item.hypothesis, item.units, self._about, start=item.start, end=item.end
+        )
 
     def _join(self, texts: list[str]) -> str:
         about = self._about
@@ -77,20 +118,45 @@ class LiveStream:
         return await asyncio.wrap_future(self._service.engine.stream(function))
 
 
+def samples_of(pcm: bytes, rate: int) -> NDArray[np.float32]:
+    """Of 16-bit PCM, little-endian, mono.
+
+    Raises:
+        InputError: half a sample.
+    """
+    if len(pcm) % 2:
+        raise InputError(
+            f"{len(pcm)} bytes are not whole 16-bit samples",
+            code="audio-samples",
+            remedy=f"send 16-bit PCM, mono, {rate} Hz",
+        )
+    return np.frombuffer(pcm, "<i2").astype(np.float32)
+
+
 @asynccontextmanager
-async def live_stream(service: Service, scope: Scope) -> AsyncIterator[LiveStream]:
+async def live_stream(
+    service: Service,
+    scope: Scope,
+    rate: int | None = None,
+    hotwords: ContextGraph | None = None,
+) -> AsyncIterator[LiveStream]:
     """A stream from its beginning to its end; noted and measured.
+
+    Args:
+        rate: of its samples, in Hz; None for the model's.
+        hotwords: phrases to prefer.
 
     Raises:
         BusyError: as :meth:`asrpack.runtime.service.engine.Engine.job`.
-        UsageError: the model takes whole recordings only.
+        UsageError: the model takes whole recordings only, or its method no hotwords.
         KeyFileError: the licence does not allow it.
     """
     began = time.monotonic()
     with service.engine.job(place=False):
-        streams = StreamingRecognizer(service.engine.recognizer)
-        stream = streams.stream(service.method, Endpointing(), times=True)
-        live = LiveStream(service, stream)
+        recognizer = service.engine.recognizer
+        streams = StreamingRecognizer(recognizer)
+        stream = streams.stream(service.method, Endpointing(), hotwords, times=True)
+        live = LiveStream(service, stream, rate or recognizer.description.sample_rate)
         try:
             yield live
         finally:

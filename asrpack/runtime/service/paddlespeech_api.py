@@ -10,17 +10,17 @@ import asyncio
 import base64
 import io
 import json
-from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from asrpack.errors import AsrpackError
 from asrpack.runtime.service.context import Service, note_text, notes, while_connected
-from asrpack.runtime.service.errors import RequestError, error_body, error_response, status_of
+from asrpack.runtime.service.conversation import Conversation, json_object, told
+from asrpack.runtime.service.errors import RequestError, error_response, status_of
 from asrpack.runtime.service.live import LiveStream, live_stream
 from asrpack.runtime.service.transcribing import transcription
 from asrpack.runtime.service.upload import bound
@@ -28,8 +28,6 @@ from asrpack.runtime.timed_text import TimedText
 
 # JSON is in memory as a whole, unlike a form's file.
 _MOST_JSON = 64_000_000
-# A client that sends nothing for so long is cut off.
-_IDLE_SECONDS = 30.0
 _HELP = {
     "description": "asr server",
     "input": "base64 string of wavfile",
@@ -62,7 +60,7 @@ def paddlespeech_routes(service: Service) -> list[BaseRoute]:
             body = {
                 "success": False,
                 "code": shaped.status_code,
-                "message": {"description": _told(error)},
+                "message": {"description": told(error)},
             }
             return JSONResponse(body, shaped.status_code, _retry(shaped))
 
@@ -76,54 +74,26 @@ def paddlespeech_routes(service: Service) -> list[BaseRoute]:
     ]
 
 
-class _Conversation:
+class _Conversation(Conversation):
     """One WebSocket: start, samples, end."""
 
+    ENDING = '{"signal": "end"}'
+
     def __init__(self, service: Service, socket: WebSocket) -> None:
-        self._service, self._socket = service, socket
+        super().__init__(service, socket)
         self._stream: LiveStream | None = None
 
-    async def run(self) -> None:
-        """Until the client ends or leaves it, or breaks the protocol."""
-        await self._socket.accept()
-        try:
-            async with AsyncExitStack() as stack:
-                while await self._turn(stack):
-                    pass
-            await self._socket.close()
-        except WebSocketDisconnect:
-            notes(self._socket.scope)["code"] = "client-gone"
-        except AsrpackError as error:
-            notes(self._socket.scope)["code"] = error.code
-            told = {"status": "error", "message": _told(error), "code": status_of(error)}
-            with suppress(WebSocketDisconnect):
-                await self._socket.send_json(told)
-                await self._socket.close(1013 if status_of(error) == 429 else 1008)
-
-    async def _turn(self, stack: AsyncExitStack) -> bool:
-        """Answers a message; False at the end."""
-        try:
-            message = await asyncio.wait_for(self._socket.receive(), _IDLE_SECONDS)
-        except TimeoutError:
-            raise RequestError(
-                f"nothing came for {_IDLE_SECONDS:.0f} s",
-                code="stream-idle",
-                remedy='end a stream with {"signal": "end"}',
-            ) from None
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message["code"])
-        if message.get("text") is not None:
-            return await self._signal(message["text"], stack)
-        text = await self._opened().accept(message.get("bytes") or b"")
-        await self._socket.send_json({"result": text})
+    async def audio(self, pcm: bytes) -> bool:
+        text = await self._opened().accept(pcm)
+        await self.socket.send_json({"result": text})
         return True
 
-    async def _signal(self, text: str, stack: AsyncExitStack) -> bool:
-        signal = _signal_of(text)
+    async def text(self, message: str) -> bool:
+        signal = json_object(message).get("signal")
         if signal == "start" and self._stream is None:
-            opening = live_stream(self._service, self._socket.scope)
-            self._stream = await stack.enter_async_context(opening)
-            await self._socket.send_json({"status": "ok", "signal": "server_ready"})
+            opening = live_stream(self.service, self.socket.scope)
+            self._stream = await self.stack.enter_async_context(opening)
+            await self.socket.send_json({"status": "ok", "signal": "server_ready"})
             return True
         if signal != "end":
             raise RequestError(
@@ -132,8 +102,8 @@ class _Conversation:
                 remedy='send {"signal": "start"}, then samples, then {"signal": "end"}',
             )
         spoken = await self._opened().finish()
-        note_text(self._service, self._socket.scope, spoken.text)
-        await self._socket.send_json(
+        note_text(self.service, self.socket.scope, spoken.text)
+        await self.socket.send_json(
             {
                 "status": "ok",
                 "signal": "finished",
@@ -142,6 +112,9 @@ class _Conversation:
             }
         )
         return False
+
+    def failure(self, error: AsrpackError) -> dict[str, Any]:
+        return {"status": "error", "message": told(error), "code": status_of(error)}
 
     def _opened(self) -> LiveStream:
         if self._stream is None:
@@ -167,14 +140,6 @@ def _audio_of(body: bytes) -> bytes:
         ) from None
 
 
-def _signal_of(text: str) -> Any:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found.get("signal") if isinstance(found, dict) else None
-
-
 def _times(spoken: TimedText) -> list[dict[str, Any]]:
     return [
         {"w": word.text, "bg": round(word.start, 3), "ed": round(word.end, 3)}
@@ -184,11 +149,6 @@ def _times(spoken: TimedText) -> list[dict[str, Any]]:
 
 def _success(message: dict[str, str], result: dict[str, str]) -> dict[str, Any]:
     return {"success": True, "code": 200, "message": message, "result": result}
-
-
-def _told(error: AsrpackError) -> str:
-    message: str = error_body(error, "")["error"]["message"]
-    return message
 
 
 def _retry(response: Response) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from starlette.types import Scope
 
+from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.pieces import Cutting, Piece, Recording, longest_piece
 from asrpack.runtime.service.context import Service, notes
 from asrpack.runtime.service.engine import Engine, Recognised
@@ -26,7 +27,13 @@ class Transcription:
         segments: see :func:`segments`.
     """
 
-    def __init__(self, service: Service, source: BinaryIO, cutting: Cutting | None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        source: BinaryIO,
+        cutting: Cutting | None,
+        hotwords: ContextGraph | None,
+    ) -> None:
         recognizer = service.engine.recognizer
         self._about = recognizer.description
         self._recording = Recording(
@@ -36,7 +43,7 @@ class Transcription:
             cutting=cutting,
             max_seconds=service.settings.max_duration,
         )
-        self.segments = segments(service.engine, self._recording, service.method)
+        self.segments = segments(service.engine, self._recording, service.method, hotwords)
 
     @property
     def seconds(self) -> float:
@@ -51,7 +58,11 @@ class Transcription:
 
 @asynccontextmanager
 async def transcription(
-    service: Service, scope: Scope, source: BinaryIO, cutting: Cutting | None = None
+    service: Service,
+    scope: Scope,
+    source: BinaryIO,
+    cutting: Cutting | None = None,
+    hotwords: ContextGraph | None = None,
 ) -> AsyncIterator[Transcription]:
     """A request's job from its beginning to the end of its answer; noted and measured.
 
@@ -60,7 +71,7 @@ async def transcription(
     """
     began = time.monotonic()
     with service.engine.job():
-        found = Transcription(service, source, cutting)
+        found = Transcription(service, source, cutting, hotwords)
         async with aclosing(found.segments):
             yield found
     notes(scope)["audio_seconds"] = round(found.seconds, 3)
@@ -68,7 +79,7 @@ async def transcription(
 
 
 async def segments(
-    engine: Engine, recording: Recording, method: str
+    engine: Engine, recording: Recording, method: str, hotwords: ContextGraph | None = None
 ) -> AsyncGenerator[TimedSegment, None]:
     """Segments in order of time, those without text among them.
 
@@ -91,7 +102,7 @@ async def segments(
                 if piece is None:
                     more = False
                 else:
-                    waiting.append((piece, engine.submit(piece.samples, method)))
+                    waiting.append((piece, engine.submit(piece.samples, method, hotwords)))
             if waiting:
                 piece, future = waiting[0]
                 found = await asyncio.wrap_future(future)

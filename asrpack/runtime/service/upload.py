@@ -30,7 +30,7 @@ def bound(request: Request, max_body: int) -> Request:
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_body:
-        raise _too_large(max_body)
+        raise too_large(max_body)
     received, began = 0, time.monotonic()
 
     async def receive() -> Message:
@@ -41,7 +41,7 @@ def bound(request: Request, max_body: int) -> Request:
             raise _slow() from None
         received += len(message.get("body", b""))
         if received > max_body:
-            raise _too_large(max_body)
+            raise too_large(max_body)
         seconds = time.monotonic() - began
         if message.get("more_body") and seconds > _IDLE_SECONDS + received / _LEAST_RATE:
             raise _slow()
@@ -76,19 +76,25 @@ async def read_form(request: Request, max_body: int) -> AsyncIterator[FormData]:
             code="form",
             remedy="send multipart/form-data as `curl -F` does, with one file",
         ) from None
-    except OSError as error:  # a host whose folder for temporary files is full, or read-only
-        raise ToolchainError(
-            f"the recording cannot be kept while it is read: {error.strerror}",
-            code="no-space",
-            remedy="tell the operator: TMPDIR must name a folder that can be written",
-        ) from None
+    except OSError as error:
+        raise no_space(error) from None
     try:
         yield form
     finally:
         await form.close()
 
 
-def _too_large(max_body: int) -> RequestError:
+def no_space(error: OSError) -> ToolchainError:
+    """The host's folder for temporary files is full, or read-only."""
+    return ToolchainError(
+        f"the recording cannot be kept while it is read: {error.strerror}",
+        code="no-space",
+        remedy="tell the operator: TMPDIR must name a folder that can be written",
+    )
+
+
+def too_large(max_body: int) -> RequestError:
+    """The refusal of what has more bytes than are allowed."""
     return RequestError(
         f"the request is over {max_body} bytes",
         code="body-too-large",

@@ -6,10 +6,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
-from asrpack.runtime.audio import FULL_SCALE
+from asrpack.runtime.audio import FULL_SCALE, resampler
 from asrpack.runtime.engines import Graph, open_graph
 
 WINDOW_SECONDS = 0.032
@@ -35,11 +34,7 @@ class SpeechDetector:
 
     def __init__(self, sample_rate: int) -> None:
         self._graph = _graph()
-        self._resampler = (
-            None
-            if sample_rate == _RATE
-            else soxr.ResampleStream(sample_rate, _RATE, 1, dtype="float32", quality="HQ")
-        )
+        self._resampler = None if sample_rate == _RATE else resampler(sample_rate, _RATE)
         self._samples = np.zeros(0, np.float32)  # not yet of a window
         self._context = np.zeros(_CONTEXT, np.float32)
         self._h = self._c = np.zeros(_STATE, np.float32)

@@ -1,0 +1,55 @@
+"""What clients of the WebSocket protocols ask of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asrpack.bundle.model import ModelDescription
+from asrpack.runtime.audio import MAX_RATE, MIN_RATE
+from asrpack.runtime.decoding import ContextGraph
+from asrpack.runtime.hotwords import prefer
+from asrpack.runtime.service.errors import RequestError
+
+_MOST_PHRASES = 1000
+
+
+def checked_rate(given: Any, default: int) -> int:
+    """A sample rate in Hz; the default where none is given.
+
+    Raises:
+        RequestError: not a rate of speech.
+    """
+    if given is None:
+        return default
+    if isinstance(given, bool) or not isinstance(given, int | float) or given != given // 1:
+        rate = 0
+    else:
+        rate = int(given)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise RequestError(
+            "that is not a sample rate of speech",
+            code="audio-rate",
+            remedy=f"send a number of Hz from {MIN_RATE} to {MAX_RATE}",
+        )
+    return rate
+
+
+def preferred(phrases: Any, about: ModelDescription) -> ContextGraph | None:
+    """Of a list of phrases; None where there is none in it.
+
+    Raises:
+        RequestError: no list of texts, or too many.
+        InputError: a phrase that the model has no units for.
+    """
+    if not isinstance(phrases, list) or not all(isinstance(item, str) for item in phrases):
+        raise RequestError(
+            "the phrases are not a list of texts", code="hotwords", remedy="send a list of texts"
+        )
+    phrases = [phrase for phrase in phrases if phrase.strip()]
+    if len(phrases) > _MOST_PHRASES:
+        raise RequestError(
+            f"{len(phrases)} phrases are too many",
+            code="hotwords",
+            remedy=f"send at most {_MOST_PHRASES}",
+        )
+    return prefer(phrases, about) if phrases else None

@@ -1,0 +1,128 @@
+"""A WebSocket's audio that is recognised once it has ended, as an uploaded recording is."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO, cast
+
+from starlette.types import Scope
+
+from asrpack.runtime.audio import audio_too_long
+from asrpack.runtime.decoding import ContextGraph
+from asrpack.runtime.service.context import Service
+from asrpack.runtime.service.live import LiveStream, Progress, live_stream, samples_of
+from asrpack.runtime.service.transcribing import transcription
+from asrpack.runtime.service.upload import no_space, too_large
+from asrpack.runtime.timed_text import TimedText
+
+# More than this is on disk, as of a form.
+_IN_MEMORY = 1 << 20
+
+
+class WholeRecording:
+    """Answers as :class:`LiveStream` does, with all of the text in the end.
+
+    Args:
+        rate: of 16-bit samples, in Hz; None where a file comes, in pieces.
+
+    Attributes:
+        ended: no utterance ends before the recording does.
+    """
+
+    ended = 0
+
+    def __init__(
+        self,
+        service: Service,
+        scope: Scope,
+        file: BinaryIO,
+        rate: int | None,
+        hotwords: ContextGraph | None,
+    ) -> None:
+        self._service, self._scope, self._file = service, scope, file
+        self._rate, self._hotwords = rate, hotwords
+        self._bytes = 0
+        if rate is not None:
+            file.write(_wav_header(rate, 0))
+
+    async def advance(self, data: bytes) -> Progress:
+        """Takes the next samples, or bytes of a file.
+
+        Raises:
+            InputError: half a sample, or more audio than is allowed.
+            RequestError: more bytes than are allowed.
+            ToolchainError: there is no room for it on this host.
+        """
+        self._bytes += len(data)
+        settings = self._service.settings
+        if self._rate is not None:
+            samples_of(data, self._rate)
+            seconds = self._bytes / 2 / self._rate
+            if seconds > settings.max_duration:
+                raise audio_too_long(seconds, settings.max_duration, taker="this service")
+        if self._bytes > settings.max_body:
+            raise too_large(settings.max_body)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise no_space(error) from None
+        return Progress()
+
+    async def finish(self) -> TimedText:
+        """Recognises it.
+
+        Raises:
+            AsrpackError: as :func:`transcription`.
+        """
+        self._file.seek(0)
+        if self._rate is not None:
+            self._file.write(_wav_header(self._rate, self._bytes))
+        async with transcription(
+            self._service, self._scope, self._file, hotwords=self._hotwords
+        ) as found:
+            return await found.whole()
+
+
+@asynccontextmanager
+async def listening(
+    service: Service,
+    scope: Scope,
+    rate: int | None = None,
+    hotwords: ContextGraph | None = None,
+) -> AsyncIterator[LiveStream | WholeRecording]:
+    """A live stream where the model streams, else a whole recording.
+
+    Args:
+        rate: of the samples, in Hz; None for the model's.
+    """
+    about = service.engine.recognizer.description
+    opening = live_stream if about.streaming is not None else whole_recording
+    async with opening(service, scope, rate or about.sample_rate, hotwords) as found:
+        yield found
+
+
+@asynccontextmanager
+async def whole_recording(
+    service: Service, scope: Scope, rate: int | None, hotwords: ContextGraph | None = None
+) -> AsyncIterator[WholeRecording]:
+    """From its first byte to its text.
+
+    Raises:
+        BusyError: so many requests are under way already.
+        UsageError: the method takes no hotwords.
+    """
+    service.engine.check_room()
+    service.engine.recognizer.search(service.method, hotwords)
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords)
+
+
+def _wav_header(rate: int, size: int) -> bytes:
+    """Of 16-bit samples, mono; ``size`` in bytes."""
+    shape = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return b"".join(
+        [b"RIFF", struct.pack("<I", 36 + size), b"WAVE", shape, b"data", struct.pack("<I", size)]
+    )
