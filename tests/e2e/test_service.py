@@ -18,7 +18,7 @@ import soundfile
 
 from asrpack.runtime.audio import read_audio
 from tests.e2e.conftest import RECIPE, Workshop
-from tests.runtime.service.protocol_clients import vosk
+from tests.runtime.service.protocol_clients import vosk, wenet
 from tests.runtime.service.running import Running, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -155,6 +155,18 @@ def test_a_client_of_vosk(streams: tuple[Running, dict[Path, str]]) -> None:
         assert " ".join(item["text"] for item in found if item.get("text")) == text
         words = [word["word"] for item in found for word in item.get("result", [])]
         assert words == text.split()
+
+
+def test_a_client_of_wenet(streams: tuple[Running, dict[Path, str]]) -> None:
+    server, wanted = streams
+    for path, text in wanted.items():
+        samples = read_audio(path, RATE)
+        found = asyncio.run(
+            wenet(f"ws://127.0.0.1:{server.port}/", samples, continuous_decoding=True)
+        )
+        nbest = [json.loads(item["nbest"])[0] for item in found if item["type"] == "final_result"]
+        assert " ".join(item["sentence"] for item in nbest if item["sentence"]) == text
+        assert [piece["word"] for item in nbest for piece in item["word_pieces"]] == text.split()
 
 
 # Its packages import all of PaddleSpeech and PaddleNLP, which does not load beside every

@@ -18,7 +18,7 @@ from asrpack.runtime.service.gateway import Gateway
 from asrpack.runtime.service.openai_api import openai_routes
 from asrpack.runtime.service.openapi import openapi_document
 from asrpack.runtime.service.paddlespeech_api import paddlespeech_routes
-from asrpack.runtime.service.vosk_api import vosk_routes
+from asrpack.runtime.service.stream_routes import stream_routes
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -28,7 +28,7 @@ def build_app(service: Service) -> ASGIApp:
     routes = [
         *openai_routes(service),
         *paddlespeech_routes(service),
-        *vosk_routes(service),
+        *stream_routes(service),
         *_monitoring(service),
     ]
     cors = Middleware(

@@ -1,4 +1,4 @@
-"""Vosk's server: WebSocket ``/vosk``.
+"""Vosk's server.
 
 After websocket/asr_server.py of alphacep/vosk-server: each message but ``config`` is answered with
 one.
@@ -10,7 +10,6 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
-from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from asrpack.runtime.decoding import ContextGraph
@@ -25,16 +24,7 @@ from asrpack.runtime.timed_text import TimedSegment
 _REMEDY = 'send {"config": {"sample_rate": 16000}}, then samples, then {"eof" : 1}'
 
 
-def vosk_routes(service: Service) -> list[BaseRoute]:
-    """All of them."""
-
-    async def streaming(socket: WebSocket) -> None:
-        await _Conversation(service, socket).run()
-
-    return [WebSocketRoute("/vosk", streaming)]
-
-
-class _Conversation(Conversation):
+class VoskConversation(Conversation):
     """One WebSocket: perhaps a configuration, samples, the end."""
 
     ENDING = '{"eof" : 1}'

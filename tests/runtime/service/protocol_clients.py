@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import websockets
+
+from asrpack.runtime.endpointing import Endpointing
+from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.streaming import StreamingRecognizer
+from tests.runtime import tiny
 
 
 def pieces(samples: np.ndarray, size: int) -> list[bytes]:
@@ -31,3 +38,64 @@ async def vosk(url: str, samples: np.ndarray, rate: int = 16000, **config: Any) 
         await socket.send('{"eof" : 1}')
         found.append(json.loads(await socket.recv()))
     return found
+
+
+async def wenet(url: str, samples: np.ndarray, **options: Any) -> list[Any]:
+    """As websocket_client.cc and websocket_client_main.cc of wenet-e2e/wenet, without its pauses.
+
+    Half a second a packet; one task sends while another reads up to ``speech_end``, or to a status
+    that is not ok.
+
+    Returns:
+        All answers.
+    """
+    found: list[Any] = []
+
+    async def read(socket: websockets.ClientConnection) -> None:
+        async for message in socket:
+            found.append(json.loads(message))
+            if found[-1]["status"] != "ok" or found[-1]["type"] == "speech_end":
+                break
+
+    async with websockets.connect(url) as socket:
+        reading = asyncio.create_task(read(socket))
+        start = {"signal": "start", "nbest": 1, "continuous_decoding": False, **options}
+        await socket.send(json.dumps(start, separators=(",", ":")))
+        for data in pieces(samples, 8000):
+            if reading.done():
+                break
+            await socket.send(data)
+        if not reading.done():
+            await socket.send('{"signal":"end"}')
+        await reading
+    return found
+
+
+async def closed(url: str, messages: Sequence[str | bytes]) -> tuple[list[Any], Any]:
+    """Sends all of it and waits until the server closes.
+
+    Returns:
+        All answers, and the close frame.
+    """
+    found = []
+    async with websockets.connect(url) as socket:
+        try:
+            for message in messages:
+                await socket.send(message)
+            while True:
+                found.append(json.loads(await asyncio.wait_for(socket.recv(), 30)))
+        except websockets.ConnectionClosed as error:
+            return found, error.rcvd
+
+
+def streamed(samples: np.ndarray) -> str:
+    """What the tiny model that streams makes of it, by itself."""
+    recognizer = Recognizer(tiny.describe_streaming(), tiny.streaming_graphs(), threads=1)
+    stream = StreamingRecognizer(recognizer).stream("ctc_prefix_beam_search", Endpointing())
+    stream.accept(samples)
+    return stream.finish().text
+
+
+def transcribed(samples: np.ndarray) -> str:
+    """What the tiny model of whole recordings makes of it, by itself."""
+    return Recognizer(tiny.describe(), tiny.graphs(), threads=1).transcribe(samples).text

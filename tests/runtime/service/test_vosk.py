@@ -4,46 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import soxr
 import websockets
 
-from asrpack.runtime.endpointing import Endpointing
-from asrpack.runtime.recognizer import Recognizer
-from asrpack.runtime.streaming import StreamingRecognizer
-from tests.runtime import tiny
 from tests.runtime.conftest import Sealed
-from tests.runtime.service.protocol_clients import vosk
+from tests.runtime.service.protocol_clients import closed, streamed, transcribed, vosk
 from tests.runtime.service.running import Running, running
-from tests.runtime.service.test_paddlespeech import RECOGNIZER, SAMPLES
+from tests.runtime.service.test_paddlespeech import SAMPLES
 from tests.runtime.service.test_server import command, environment
-
-LIMITS = ["--max-duration", "30", "--jobs", "3"]
-
-
-@pytest.fixture(scope="module")
-def server(streaming_sealed: Sealed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    log = tmp_path_factory.mktemp("service") / "log"
-    start = command(streaming_sealed, *LIMITS, "--decode", "ctc_prefix_beam_search")
-    with running(start, log, environment(streaming_sealed)) as found:
-        yield found
-        assert httpx.get(f"{found.url}/health").status_code == 200
-        assert found.gauge("asrpack_jobs ") == 0
-        assert "failed" not in [line["event"] for line in found.lines()]
-
-
-@pytest.fixture(scope="module")
-def whole(sealed_once: Sealed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Of a model that does not stream."""
-    log = tmp_path_factory.mktemp("service") / "log"
-    with running(command(sealed_once, *LIMITS), log, environment(sealed_once)) as found:
-        yield found
-        assert "failed" not in [line["event"] for line in found.lines()]
 
 
 def url(server: Running) -> str:
@@ -54,14 +26,8 @@ def said(answers: list[Any]) -> str:
     return " ".join(filter(None, (item.get("text", "") for item in answers)))
 
 
-def streamed(samples: np.ndarray) -> str:
-    stream = StreamingRecognizer(RECOGNIZER).stream("ctc_prefix_beam_search", Endpointing())
-    stream.accept(samples)
-    return stream.finish().text
-
-
-def test_a_stream_is_answered_packet_by_packet(server: Running) -> None:
-    *partial, last = found = asyncio.run(vosk(url(server), SAMPLES))
+def test_a_stream_is_answered_packet_by_packet(streaming_server: Running) -> None:
+    *partial, last = found = asyncio.run(vosk(url(streaming_server), SAMPLES))
     assert any(item.get("partial") for item in partial)
     assert said(found) == streamed(SAMPLES)
     words = [word for item in found for word in item.get("result", [])]
@@ -71,28 +37,28 @@ def test_a_stream_is_answered_packet_by_packet(server: Running) -> None:
     assert all(0 <= word["conf"] <= 1 for word in words) and "partial" not in last
 
 
-def test_words_and_alternatives_as_asked(server: Running) -> None:
-    found = asyncio.run(vosk(url(server), SAMPLES, words=0, max_alternatives=3))[-1]
+def test_words_and_alternatives_as_asked(streaming_server: Running) -> None:
+    found = asyncio.run(vosk(url(streaming_server), SAMPLES, words=0, max_alternatives=3))[-1]
     (only,) = found["alternatives"]
     assert set(only) == {"confidence", "text"}
 
 
-def test_another_rate_is_resampled(server: Running) -> None:
+def test_another_rate_is_resampled(streaming_server: Running) -> None:
     slow = soxr.resample(SAMPLES, 16000, 8000).round().astype(np.float32)
     again = soxr.resample(slow, 8000, 16000)
-    assert said(asyncio.run(vosk(url(server), slow, 8000))) == streamed(again)
+    assert said(asyncio.run(vosk(url(streaming_server), slow, 8000))) == streamed(again)
 
 
-def test_phrases_are_preferred(server: Running) -> None:
-    plain = said(asyncio.run(vosk(url(server), SAMPLES)))
-    found = asyncio.run(vosk(url(server), SAMPLES, phrase_list=["bbbbb", "[unk]"]))
+def test_phrases_are_preferred(streaming_server: Running) -> None:
+    plain = said(asyncio.run(vosk(url(streaming_server), SAMPLES)))
+    found = asyncio.run(vosk(url(streaming_server), SAMPLES, phrase_list=["bbbbb", "[unk]"]))
     assert said(found) != plain and said(found).count("b") > plain.count("b")
 
 
-def test_reset_ends_a_text_and_goes_on(server: Running) -> None:
+def test_reset_ends_a_text_and_goes_on(streaming_server: Running) -> None:
     async def twice() -> list[Any]:
         found = []
-        async with websockets.connect(url(server)) as socket:
+        async with websockets.connect(url(streaming_server)) as socket:
             for end in ('{"reset" : 1}', '{"eof" : 1}'):
                 await socket.send(SAMPLES.astype("<i2").tobytes())
                 found.append(json.loads(await socket.recv()))
@@ -104,23 +70,14 @@ def test_reset_ends_a_text_and_goes_on(server: Running) -> None:
     assert said(found[:2]) == said(found[2:]) == streamed(SAMPLES)
 
 
-def test_a_model_of_whole_recordings_answers_in_the_end(whole: Running) -> None:
-    recognizer = Recognizer(tiny.describe(), tiny.graphs(), threads=1)
-    *partial, last = asyncio.run(vosk(url(whole), SAMPLES))
+def test_a_model_of_whole_recordings_answers_in_the_end(whole_server: Running) -> None:
+    *partial, last = asyncio.run(vosk(url(whole_server), SAMPLES))
     assert {json.dumps(item) for item in partial} == {'{"partial": ""}'}
-    assert last["text"] == recognizer.transcribe(SAMPLES).text
+    assert last["text"] == transcribed(SAMPLES)
 
 
-def test_silence_that_never_ends_is_cut_off(server: Running) -> None:
-    async def wait() -> Any:
-        async with websockets.connect(url(server)) as socket:
-            with pytest.raises(websockets.ConnectionClosedError) as caught:
-                while True:
-                    await socket.send(bytes(64_000))
-                    await socket.recv()
-        return caught.value.rcvd
-
-    close = asyncio.run(wait())
+def test_silence_that_never_ends_is_cut_off(streaming_server: Running) -> None:
+    _, close = asyncio.run(closed(url(streaming_server), [bytes(64_000)] * 17))
     assert close.code == 1008 and "30" in close.reason
 
 
@@ -146,24 +103,14 @@ def test_silence_that_never_ends_is_cut_off(server: Running) -> None:
 def test_a_broken_conversation_ends_with_what_to_do(
     request: pytest.FixtureRequest, kind: str, messages: list[str | bytes], told: str
 ) -> None:
-    server = request.getfixturevalue("server" if kind == "streaming" else "whole")
-
-    async def talk() -> Any:
-        async with websockets.connect(url(server)) as socket:
-            with pytest.raises(websockets.ConnectionClosedError) as caught:
-                for message in messages:
-                    await socket.send(message)
-                while True:
-                    await socket.recv()
-        return caught.value.rcvd
-
-    close = asyncio.run(talk())
+    server = request.getfixturevalue(f"{kind}_server")
+    _, close = asyncio.run(closed(url(server), messages))
     assert close.code == 1008 and told in close.reason
 
 
-def test_too_many_streams_are_told_to_come_back(server: Running) -> None:
+def test_too_many_streams_are_told_to_come_back(streaming_server: Running) -> None:
     async def four() -> Any:
-        sockets = [await websockets.connect(url(server)) for _ in range(4)]
+        sockets = [await websockets.connect(url(streaming_server)) for _ in range(4)]
         for item in sockets[:-1]:
             await item.send(b"\0\0")
             await item.recv()
