@@ -63,7 +63,6 @@ def test_it_runs_with_its_own_requirements_alone(
     copy = tmp_path / "bundle"
     shutil.copytree(bundle, copy)
     keys = ("--identity", str(shop.keys / "acme.key"), "--trust", str(shop.keys / "vendor.pub"))
-    assert call(python, copy, "-c", "import onnxruntime").returncode != 0
     done = call(
         python, copy, "-m", "asrpack.runtime", "run", str(copy), str(RECORDING), "--json", *keys
     )
