@@ -61,8 +61,9 @@ class Recognised:
 class Engine:
     """Runs one model for many. Methods may be called from several threads at once.
 
-    A batch's result is that of each utterance alone: graphs that would mix them are run on one at
-    a time (see :mod:`asrpack.runtime.service.joining`), and the workers are what runs at once.
+    A batch's result is that of each utterance alone, but for the last digits of a score: graphs
+    that would mix them are run on one at a time (see :mod:`asrpack.runtime.service.joining`), and
+    the workers are what runs at once.
 
     Args:
         recognizer: loaded with :data:`THREADS_PER_GRAPH`.

@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from starlette.types import ASGIApp
 
 from asrpack.bundle.metadata import BundleMetadata, ModelSummary
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.service.app import build_app
 from asrpack.runtime.service.context import Service
 from asrpack.runtime.service.engine import Engine
@@ -32,6 +34,13 @@ ABOUT = BundleMetadata(
     recipients=(),
     sequence=1,
 )
+
+
+def assert_same(found: Hypothesis, alone: Hypothesis) -> None:
+    """The same units; a matrix product of a batch may round its sums in another order."""
+    assert (found.text, found.tokens) == (alone.text, alone.tokens)
+    assert found.score == pytest.approx(alone.score, abs=1e-4)
+    assert found.confidence == pytest.approx(alone.confidence, abs=1e-4)
 
 
 def make_app(recognizer: Recognizer, **options: Any) -> tuple[ASGIApp, Engine]:

@@ -15,6 +15,7 @@ from asrpack.runtime.search import Encoded
 from asrpack.runtime.service.engine import BusyError, Engine
 from asrpack.runtime.service.joining import joins
 from tests.runtime import tiny
+from tests.runtime.service.in_process import assert_same
 
 RNG = np.random.default_rng(5)
 METHOD = "attention_rescoring"
@@ -54,7 +55,7 @@ def test_each_result_of_a_batch_is_that_of_the_utterance_alone(recognizer: Recog
     samples = [noise(seconds) for seconds in (0, 0.02, 0.5, 3, 0.7, 1.1, 9.9, 2, 2.1, 2.2) * 12]
     futures = [engine.submit(item, METHOD) for item in samples]
     for item, future in zip(samples, futures, strict=True):
-        assert future.result().hypothesis == recognizer.transcribe(item, METHOD)
+        assert_same(future.result().hypothesis, recognizer.transcribe(item, METHOD))
     engine.close()
     assert engine.joined
     assert max(sizes) > 1
@@ -100,7 +101,7 @@ def test_one_that_fails_fails_alone(engine: Engine, recognizer: Recognizer) -> N
     good = noise(9.9)
     futures = [engine.submit(item, METHOD) for item in (good, noise(10.5), good, noise(11), good)]
     for place in (0, 2, 4):
-        assert futures[place].result().hypothesis == recognizer.transcribe(good, METHOD)
+        assert_same(futures[place].result().hypothesis, recognizer.transcribe(good, METHOD))
     for place in (1, 3):
         with pytest.raises(InputError, match="at most"):
             futures[place].result()
