@@ -18,7 +18,7 @@ import soundfile
 
 from asrpack.runtime.audio import read_audio
 from tests.e2e.conftest import RECIPE, Workshop
-from tests.runtime.service.protocol_clients import vosk, wenet
+from tests.runtime.service.protocol_clients import funasr, funasr_text, vosk, wenet
 from tests.runtime.service.running import Running, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -167,6 +167,18 @@ def test_a_client_of_wenet(streams: tuple[Running, dict[Path, str]]) -> None:
         nbest = [json.loads(item["nbest"])[0] for item in found if item["type"] == "final_result"]
         assert " ".join(item["sentence"] for item in nbest if item["sentence"]) == text
         assert [piece["word"] for item in nbest for piece in item["word_pieces"]] == text.split()
+
+
+@pytest.mark.parametrize("mode", ["2pass", "online", "offline"])
+def test_a_client_of_funasr(streams: tuple[Running, dict[Path, str]], mode: str) -> None:
+    server, wanted = streams
+    for path, text in wanted.items():
+        samples = read_audio(path, RATE)
+        found = asyncio.run(funasr(f"ws://127.0.0.1:{server.port}/", samples, mode=mode))
+        if mode == "offline":
+            create = client(server).audio.transcriptions.create
+            text = create(file=path, model="whisper-1").text
+        assert funasr_text(found) == text
 
 
 # Its packages import all of PaddleSpeech and PaddleNLP, which does not load beside every

@@ -16,18 +16,21 @@ from asrpack.errors import AsrpackError
 from asrpack.runtime.service.context import Service
 from asrpack.runtime.service.conversation import Conversation, json_object
 from asrpack.runtime.service.errors import RequestError
+from asrpack.runtime.service.funasr_api import FunasrConversation
 from asrpack.runtime.service.vosk_api import VoskConversation
 from asrpack.runtime.service.wenet_api import WenetConversation
 
 _PATHS: dict[str, type[Conversation]] = {
     "/vosk": VoskConversation,
     "/wenet": WenetConversation,
+    "/funasr": FunasrConversation,
 }
 # By a key that the first message of each has; samples alone are Vosk's.
 _FIRST: dict[str, type[Conversation]] = {
     "signal": WenetConversation,
     "config": VoskConversation,
     "eof": VoskConversation,
+    "is_speaking": FunasrConversation,
 }
 
 

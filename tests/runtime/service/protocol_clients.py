@@ -71,6 +71,73 @@ async def wenet(url: str, samples: np.ndarray, **options: Any) -> list[Any]:
     return found
 
 
+async def funasr(
+    url: str, samples: np.ndarray | bytes, rate: int = 16000, **options: Any
+) -> list[Any]:
+    """As runtime/python/websocket/funasr_wss_client.py of modelscope/FunASR, without its pauses.
+
+    Packets of 60 ms, the subprotocol ``binary``, a task that reads, and after the end a wait for
+    ``is_end``, without which the recording has failed.
+
+    Returns:
+        All answers.
+    """
+    found: list[Any] = []
+    ended = asyncio.Event()
+
+    async def read(socket: websockets.ClientConnection) -> None:
+        async for message in socket:
+            found.append(json.loads(message))
+            if found[-1].get("is_end"):
+                ended.set()
+
+    data = samples if isinstance(samples, bytes) else samples.astype("<i2").tobytes()
+    stride = int(60 * 10 / 10 / 1000 * rate * 2)
+    start = {
+        "mode": "2pass",
+        "chunk_size": [5, 10, 5],
+        "chunk_interval": 10,
+        "encoder_chunk_look_back": 4,
+        "decoder_chunk_look_back": 0,
+        "audio_fs": rate,
+        "wav_name": "demo",
+        "wav_format": "pcm",
+        "is_speaking": True,
+        "hotwords": "",
+        "itn": True,
+        **options,
+    }
+    async with websockets.connect(url, subprotocols=["binary"], ping_interval=None) as socket:
+        assert socket.subprotocol == "binary"
+        reading = asyncio.create_task(read(socket))
+        await socket.send(json.dumps(start, ensure_ascii=False))
+        for at in range(0, len(data), stride):
+            await socket.send(data[at : at + stride])
+        await socket.send(json.dumps({"is_speaking": False, "is_end": True}))
+        await asyncio.wait_for(ended.wait(), 60)
+        await socket.close()
+        await reading
+    assert found[-1]["is_final"], found[-1]
+    return found
+
+
+def funasr_text(answers: Sequence[Any]) -> str:
+    """What the client's message loop prints in the end."""
+    text = online = offline = ""
+    for item in answers:
+        mode = item.get("mode")
+        if mode in ("online", "offline"):
+            text += item["text"]
+        elif mode == "2pass-online":
+            online += item["text"]
+            text = offline + online
+        elif mode is not None:
+            online = ""
+            offline += item["text"]
+            text = offline
+    return text
+
+
 async def closed(url: str, messages: Sequence[str | bytes]) -> tuple[list[Any], Any]:
     """Sends all of it and waits until the server closes.
 
