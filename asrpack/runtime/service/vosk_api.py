@@ -19,7 +19,7 @@ from asrpack.runtime.service.errors import RequestError
 from asrpack.runtime.service.live import LiveStream
 from asrpack.runtime.service.stream_options import checked_rate, preferred
 from asrpack.runtime.service.whole import WholeRecording, listening
-from asrpack.runtime.timed_text import TimedSegment
+from asrpack.runtime.timed_text import TimedSegment, join_segments
 
 _REMEDY = 'send {"config": {"sample_rate": 16000}}, then samples, then {"eof" : 1}'
 
@@ -93,9 +93,9 @@ class VoskConversation(Conversation):
         return self._stream
 
     def _result(self, segments: tuple[TimedSegment, ...]) -> dict[str, Any]:
-        text = " ".join(segment.text for segment in segments)
-        self._said.append(text)
-        heard = [word for segment in segments for word in segment.words]
+        about = self.service.engine.recognizer.description
+        spoken = join_segments(segments, 0.0, about)
+        self._said.append(spoken.text)
         words = [
             {
                 "conf": round(word.confidence, 6),
@@ -103,11 +103,11 @@ class VoskConversation(Conversation):
                 "end": round(word.end, 3),
                 "word": word.text,
             }
-            for word in heard
+            for word in spoken.words
         ]
         found: dict[str, Any] = {"result": words} if self._words and words else {}
-        found["text"] = text
+        found["text"] = spoken.text
         if not self._alternatives:
             return found
-        confidence = min((word.confidence for word in heard), default=1.0)
+        confidence = min((word.confidence for word in spoken.words), default=1.0)
         return {"alternatives": [{"confidence": round(confidence, 6), **found}]}

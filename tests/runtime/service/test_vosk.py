@@ -37,6 +37,13 @@ def test_a_stream_is_answered_packet_by_packet(streaming_server: Running) -> Non
     assert all(0 <= word["conf"] <= 1 for word in words) and "partial" not in last
 
 
+def test_what_an_utterance_ended_with_is_not_said_again(streaming_server: Running) -> None:
+    long = np.tile(SAMPLES, 3)  # over 10 s, the model's most
+    *before, last = found = asyncio.run(vosk(url(streaming_server), long))
+    assert any("text" in item for item in before) and last["text"]
+    assert said(found) == streamed(long)
+
+
 def test_words_and_alternatives_as_asked(streaming_server: Running) -> None:
     found = asyncio.run(vosk(url(streaming_server), SAMPLES, words=0, max_alternatives=3))[-1]
     (only,) = found["alternatives"]
