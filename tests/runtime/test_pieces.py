@@ -117,11 +117,12 @@ def test_too_long_is_refused_with_who_takes_no_more() -> None:
 
 
 _PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
+from asrpack.runtime.memory import peak_bytes
 from asrpack.runtime.pieces import Recording
 count = sum(1 for _ in Recording(Path(sys.argv[1]), 16000))
-print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(count, peak_bytes())
 """
 
 

@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,10 +59,20 @@ class Gateway:
             self._note(scope, exchange, time.monotonic() - began)
 
     def _allowed(self, scope: Scope) -> bool:
+        if scope["type"] == "websocket" and not self._own_page(Headers(scope=scope)):
+            notes(scope)["code"] = "origin"
+            return False
         keys = self._service.keys
         if keys is None or scope["path"] in OPEN or scope.get("method") == "OPTIONS":
             return True
         return keys.allow(Headers(scope=scope).get("authorization"))
+
+    def _own_page(self, headers: Headers) -> bool:
+        """No other origin's page opens a WebSocket: browsers tell its origin, and ask nobody."""
+        origin, cors = headers.get("origin"), self._service.settings.cors
+        if origin is None or "*" in cors or origin in cors:
+            return True
+        return urlsplit(origin).netloc == headers.get("host")
 
     async def _refuse(self, scope: Scope, exchange: _Exchange) -> None:
         if scope["type"] == "websocket":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,10 +133,30 @@ def test_too_many_streams_are_told_to_come_back(streaming_server: Running) -> No
     assert close.code == 1013 and "try again in" in close.reason
 
 
-def test_a_stream_needs_the_key_too(streaming_sealed: Sealed, tmp_path) -> None:
-    (tmp_path / "keys").write_text("0123456789abcdef\n")
-    start = command(streaming_sealed, "--api-keys", str(tmp_path / "keys"))
-    with running(start, tmp_path / "log", environment(streaming_sealed)) as server:
+async def _connect(server: Running, **headers: str) -> None:
+    async with websockets.connect(url(server), additional_headers=headers) as socket:
+        await socket.send(b"\0\0")
+        await socket.recv()
+
+
+def test_no_other_origins_page_may_stream(streaming_server: Running) -> None:
+    asyncio.run(_connect(streaming_server, Origin=streaming_server.url))
+    for origin in ("https://app.example", "null", streaming_server.url + "0"):
         with pytest.raises(websockets.InvalidStatus) as caught:
-            asyncio.run(vosk(url(server), SAMPLES))
+            asyncio.run(_connect(streaming_server, Origin=origin))
         assert caught.value.response.status_code == 403
+
+
+def test_a_stream_needs_the_key_and_an_origin_that_may(
+    streaming_sealed: Sealed, tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text("0123456789abcdef\n")
+    more = ["--api-keys", str(tmp_path / "keys"), "--cors", "https://app.example"]
+    start = command(streaming_sealed, *more)
+    with running(start, tmp_path / "log", environment(streaming_sealed)) as server:
+        key = {"Authorization": "Bearer 0123456789abcdef"}
+        asyncio.run(_connect(server, Origin="https://app.example", **key))
+        for refused in ({}, {"Origin": "https://app.example"}, {"Origin": "null", **key}):
+            with pytest.raises(websockets.InvalidStatus) as caught:
+                asyncio.run(_connect(server, **refused))
+            assert caught.value.response.status_code == 403
