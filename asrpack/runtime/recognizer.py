@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,21 @@ from asrpack.runtime.search import Encoded, Hypothesis, Search
 from asrpack.runtime.states import EncoderState
 
 CTC_OUTPUT = "ctc_log_probs"
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What became of an utterance.
+
+    Attributes:
+        hypothesis: what was said.
+        units: when each of its units was spoken, from the utterance's beginning.
+        others: what else it may have been, the likeliest first.
+    """
+
+    hypothesis: Hypothesis
+    units: Sequence[UnitTime]
+    others: tuple[Recognised, ...] = ()
 
 
 class Recognizer:
@@ -250,6 +266,11 @@ class Recognizer:
             duration=seconds,
             blank_id=self.description.blank_id,
         )
+
+    def timed(self, encoded: Encoded, nbest: Sequence[Hypothesis], seconds: float) -> Recognised:
+        """Hypotheses of an utterance with the :meth:`times` of each; the first is the best."""
+        best, *others = (Recognised(item, self.times(encoded, item, seconds)) for item in nbest)
+        return replace(best, others=tuple(others))
 
     def recognise(
         self,

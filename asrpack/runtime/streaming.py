@@ -14,7 +14,7 @@ from asrpack.errors import UsageError
 from asrpack.runtime.decoding import ContextGraph, UnitTime
 from asrpack.runtime.endpointing import Endpointing, SilenceMeter
 from asrpack.runtime.feature_stream import FeatureStream
-from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.recognizer import Recognised, Recognizer
 from asrpack.runtime.search import NOTHING, Encoded, Hypothesis, Search
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import join_texts
@@ -32,12 +32,15 @@ class Segment:
         start: of its audio, in seconds from the stream's beginning.
         end: likewise.
         units: when each unit was spoken, from ``start``; empty unless the stream has ``times``.
+        others: what else it may have been, the likeliest first; none unless the stream has
+            ``times``.
     """
 
     hypothesis: Hypothesis
     start: float
     end: float
     units: Sequence[UnitTime] = ()
+    others: tuple[Recognised, ...] = ()
 
 
 class StreamingRecognizer:
@@ -64,6 +67,7 @@ class StreamingRecognizer:
         hotwords: ContextGraph | None = None,
         *,
         times: bool = False,
+        nbest: int = 1,
     ) -> Stream:
         """A new stream.
 
@@ -73,6 +77,7 @@ class StreamingRecognizer:
                 takes.
             hotwords: phrases to prefer.
             times: tell when each unit was spoken; it needs memory for an utterance's posteriors.
+            nbest: how many hypotheses to tell of each utterance, with ``times``.
 
         Raises:
             UsageError: as :meth:`Recognizer.search`.
@@ -80,7 +85,7 @@ class StreamingRecognizer:
                 open, a stream goes on to its end.
         """
         search = partial(self.recognizer.search, method, hotwords)
-        return Stream(self.recognizer, search, endpointing, times)
+        return Stream(self.recognizer, search, endpointing, nbest if times else 0)
 
 
 class Stream:
@@ -92,6 +97,9 @@ class Stream:
     needs no more memory than its longest utterance, and its text. Where the network has no such
     table only endpoints bound the search's memory; that of a history is bounded all the same.
 
+    Args:
+        timed: of how many hypotheses of an utterance to tell when their units were spoken.
+
     Attributes:
         segments: the utterances that are finished, those without text left out.
     """
@@ -101,11 +109,11 @@ class Stream:
         recognizer: Recognizer,
         search: Callable[[], Search],
         endpointing: Endpointing | None,
-        times: bool,
+        timed: int,
     ) -> None:
         about = recognizer.description
         assert about.streaming is not None  # see StreamingRecognizer
-        self._times = times
+        self._timed = timed
         self.segments: list[Segment] = []
         self._recognizer = recognizer
         self._search = search
@@ -118,7 +126,7 @@ class Stream:
         # Features that no chunk has begun with yet, and how many came before them.
         self._waiting = self._features.accept(np.zeros(0, np.float32))
         self._taken = 0
-        self._utterance = _Utterance(recognizer, search(), endpointing, times, start=0)
+        self._utterance = _Utterance(recognizer, search(), endpointing, timed, start=0)
         self._finished = False
         # Given back at the end, or when nobody has the stream any more.
         self._leave = weakref.finalize(self, recognizer.take_place())
@@ -178,16 +186,17 @@ class Stream:
 
     def _end_utterance(self, end: int) -> Hypothesis:
         """``end``: where its audio ends, in samples of the stream."""
-        hypothesis = self._utterance.final()
-        if hypothesis.text:
-            start = self._utterance.start * self._shift
-            rate = self._recognizer.description.sample_rate
-            units = self._utterance.times(hypothesis, (end - start) / rate)
-            self.segments.append(Segment(hypothesis, start / rate, end / rate, units))
+        start = self._utterance.start * self._shift
+        rate = self._recognizer.description.sample_rate
+        found = self._utterance.final((end - start) / rate)
+        if found.hypothesis.text:
+            self.segments.append(
+                Segment(found.hypothesis, start / rate, end / rate, found.units, found.others)
+            )
         self._utterance = _Utterance(
-            self._recognizer, self._search(), self._endpointing, self._times, start=self._taken
+            self._recognizer, self._search(), self._endpointing, self._timed, start=self._taken
         )
-        return hypothesis
+        return found.hypothesis
 
     def _join(self, hypotheses: Sequence[Hypothesis]) -> Hypothesis:
         if len(hypotheses) == 1:
@@ -219,7 +228,7 @@ class _Utterance:
         recognizer: Recognizer,
         search: Search,
         endpointing: Endpointing | None,
-        times: bool,
+        timed: int,
         start: int,
     ) -> None:
         about = recognizer.description
@@ -235,14 +244,15 @@ class _Utterance:
         self._state = EncoderState.start(streaming)
         self._silence = SilenceMeter(endpointing, recognizer.frame_seconds) if endpointing else None
         self._search = search
-        self._log_probs: list[NDArray[np.float32]] | None = [] if times else None
+        self._timed = timed
+        self._log_probs: list[NDArray[np.float32]] = []
         self._partial: Hypothesis | None = NOTHING
 
     def advance(self, feats: NDArray[np.float32]) -> None:
         """Encodes the next chunk, shape (T, D)."""
         encoded, self._state = self._recognizer.encode_chunk(feats, self._state)
         self._search.advance(encoded)
-        if self._log_probs is not None:
+        if self._timed:
             self._log_probs.append(encoded.ctc_log_probs)
         self._partial = None
         if self._silence is not None:
@@ -260,13 +270,10 @@ class _Utterance:
             self._partial = self._search.partial()
         return self._partial
 
-    def times(self, hypothesis: Hypothesis, seconds: float) -> Sequence[UnitTime]:
-        """Of its units, in an utterance that lasts so long; none where nobody asked."""
-        if not self._log_probs:
-            return ()
+    def final(self, seconds: float) -> Recognised:
+        """What was recognised, by the method asked for, in an utterance that lasts so long."""
+        nbest = self._search.final()
+        if not self._log_probs or not nbest[0].text:
+            return Recognised(nbest[0], ())
         encoded = Encoded(np.concatenate(self._log_probs), None)
-        return self._recognizer.times(encoded, hypothesis, seconds)
-
-    def final(self) -> Hypothesis:
-        """What was recognised, by the method asked for."""
-        return self._search.final()[0]
+        return self._recognizer.timed(encoded, nbest[: self._timed], seconds)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from heapq import nlargest
+from itertools import groupby, product, takewhile
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.runtime.decoding import UnitTime
+from asrpack.runtime.recognizer import Recognised
 from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.text import BYTE, META_SPACE, SPACE, detokenize, join_texts
 
@@ -45,6 +47,7 @@ class TimedSegment:
         words: in order of time; empty where their times are not known.
         tokens: ids of the units.
         score: log-probability as the decoding method defines it.
+        others: what else may have been said, the likeliest first.
     """
 
     text: str
@@ -53,6 +56,7 @@ class TimedSegment:
     words: tuple[Word, ...] = ()
     tokens: tuple[int, ...] = ()
     score: float = 0.0
+    others: tuple[TimedSegment, ...] = ()
 
     def timed_words(self) -> tuple[Word, ...]:
         """The words; where their times are not known, each gets its share of the segment."""
@@ -88,6 +92,22 @@ def join_segments(
     return TimedText(text, duration, spoken)
 
 
+def n_best(
+    segments: Sequence[TimedSegment], about: ModelDescription, most: int
+) -> list[tuple[TimedText, float]]:
+    """What a recording may be, and the score of that, the best first; at most so many.
+
+    Of several segments these are the combinations with the greatest sums of scores. The best is
+    that of each segment also where hotwords put it before one of a greater score.
+    """
+    paths: list[tuple[float, tuple[TimedSegment, ...]]] = [(0.0, ())]
+    for segment in segments:
+        best, *others = product(paths, (segment, *segment.others))
+        likeliest = nlargest(most - 1, others, key=lambda pair: pair[0][0] + pair[1].score)
+        paths = [(score + item.score, (*path, item)) for (score, path), item in (best, *likeliest)]
+    return [(join_segments(path, 0.0, about), score) for score, path in paths]
+
+
 def timed_segment(
     hypothesis: Hypothesis,
     times: Sequence[UnitTime],
@@ -95,15 +115,22 @@ def timed_segment(
     *,
     start: float,
     end: float,
+    others: Sequence[Recognised] = (),
 ) -> TimedSegment:
     """A segment of what was recognised in a stretch of audio.
 
     Args:
         times: of the hypothesis's units, from the beginning of the stretch; empty where unknown.
         start, end: of the stretch, in seconds.
+        others: what else it may have been.
     """
     words = tuple(_words(times, about, start))
-    return TimedSegment(hypothesis.text, start, end, words, hypothesis.tokens, hypothesis.score)
+    more = tuple(
+        timed_segment(item.hypothesis, item.units, about, start=start, end=end) for item in others
+    )
+    return TimedSegment(
+        hypothesis.text, start, end, words, hypothesis.tokens, hypothesis.score, more
+    )
 
 
 def _words(times: Sequence[UnitTime], about: ModelDescription, offset: float) -> Iterator[Word]:

@@ -65,6 +65,24 @@ def test_the_final_text_is_that_of_the_chunks(
         assert feed(streaming.stream(method), samples, size) == expected
 
 
+# The tiny decoder alone finds no text.
+@pytest.mark.parametrize("method", sorted({*tiny.METHODS} - {"attention"}))
+def test_as_many_hypotheses_as_asked_for_and_found(
+    streaming: StreamingRecognizer, method: str
+) -> None:
+    recognizer = streaming.recognizer
+    encoded = by_hand(recognizer, NOISE)
+    nbest = recognizer.nbest(encoded, method)
+    assert len(nbest) == (1 if method == "ctc_greedy_search" else 4)
+    for wanted in (1, 2, 9):
+        stream = streaming.stream(method, times=True, nbest=wanted)
+        feed(stream, NOISE, 1600)
+        (segment,) = stream.segments
+        assert [segment.hypothesis, *(item.hypothesis for item in segment.others)] == nbest[:wanted]
+        for item in segment.others:
+            assert item.units == recognizer.times(encoded, item.hypothesis, segment.end)
+
+
 def test_history_matters_and_is_limited_as_described() -> None:
     found = {
         left: feed(load(_left(left)).stream("ctc_greedy_search"), NOISE, 1600).tokens

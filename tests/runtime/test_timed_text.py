@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import pytest
 
 from asrpack.runtime.decoding import UnitTime
 from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.text import detokenize
-from asrpack.runtime.timed_text import TimedSegment, join_segments, timed_segment
+from asrpack.runtime.timed_text import TimedSegment, join_segments, n_best, timed_segment
 from tests.runtime import tiny
 
 
@@ -68,3 +71,39 @@ def test_segments_without_text_are_left_out() -> None:
     pieces = [TimedSegment("a", 0, 1), TimedSegment("", 1, 2), TimedSegment("b", 2, 3)]
     joined = join_segments(pieces, 3.0, about)
     assert (joined.text, len(joined.segments), joined.duration) == ("a b", 2, 3.0)
+
+
+def scored(*found: tuple[str, float]) -> TimedSegment:
+    """A segment and what else it may have been."""
+    best, *others = (TimedSegment(text, 0, 1, score=score) for text, score in found)
+    return replace(best, others=tuple(others))
+
+
+def test_the_n_best_of_several_segments_are_the_likeliest_combinations() -> None:
+    segments = [
+        scored(("a", -1.0), ("b", -1.5), ("c", -4.0)),
+        scored(("d", -2.0), ("", -2.25)),
+        scored(("e", -0.5), ("f", -3.0), ("g", -9.0)),
+    ]
+    paths = product(*((item, *item.others) for item in segments))
+    all_of_them = sorted(
+        (
+            (" ".join(item.text for item in path if item.text), sum(item.score for item in path))
+            for path in paths
+        ),
+        key=lambda pair: -pair[1],
+    )
+    about = tiny.describe()
+    for most in (1, 2, 5, 18, 100):
+        found = n_best(segments, about, most)
+        assert [(text.text, score) for text, score in found] == all_of_them[:most]
+
+
+def test_the_best_stays_the_best_where_hotwords_put_it_first() -> None:
+    segments = [scored(("hot", -3.0), ("hat", -1.0)), scored(("word", -1.0), ("ward", -2.0))]
+    found = n_best(segments, tiny.describe(), 3)
+    assert [text.text for text, _ in found] == ["hot word", "hat word", "hat ward"]
+
+
+def test_the_n_best_of_nothing_is_an_empty_text() -> None:
+    assert [(text.text, score) for text, score in n_best([], tiny.describe(), 3)] == [("", 0.0)]

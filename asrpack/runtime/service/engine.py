@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.errors import AsrpackError
-from asrpack.runtime.decoding import ContextGraph, UnitTime
-from asrpack.runtime.recognizer import Recognizer
-from asrpack.runtime.search import Encoded, Hypothesis
+from asrpack.runtime.decoding import ContextGraph
+from asrpack.runtime.recognizer import Recognised, Recognizer
+from asrpack.runtime.search import Encoded
 from asrpack.runtime.service.batching import BatchPolicy
 from asrpack.runtime.service.joining import joins
 from asrpack.runtime.service.work_queue import Call, Utterance, WorkQueue
@@ -43,19 +42,6 @@ class BusyError(AsrpackError):
     def __init__(self, message: str, *, code: str, retry_after: int) -> None:
         super().__init__(message, code=code, remedy=f"try again in {retry_after} s")
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True)
-class Recognised:
-    """What became of an utterance.
-
-    Attributes:
-        hypothesis: the best.
-        units: when each of its units was spoken, from the utterance's beginning.
-    """
-
-    hypothesis: Hypothesis
-    units: Sequence[UnitTime]
 
 
 class Engine:
@@ -160,16 +146,17 @@ class Engine:
             self._running += 1
 
     def submit(
-        self, samples: Floats, method: str, hotwords: ContextGraph | None = None
+        self, samples: Floats, method: str, hotwords: ContextGraph | None = None, nbest: int = 1
     ) -> Future[Recognised]:
         """Recognises one utterance; cancel the future when nobody waits for it any more.
 
         Args:
             samples: shape (n,), on the int16 scale, at the model's rate.
             method, hotwords: as for :meth:`Recognizer.search`.
+            nbest: the most hypotheses to tell.
         """
         seconds = len(samples) / self.recognizer.description.sample_rate
-        utterance = Utterance(samples, seconds, method, hotwords)
+        utterance = Utterance(samples, seconds, method, hotwords, nbest)
         self._queue.put(utterance)
         return utterance.future
 
@@ -228,8 +215,8 @@ class Engine:
         recognizer = self.recognizer
         if encoded is None:
             (encoded,) = recognizer.encode_batch([recognizer.features(utterance.samples)])
-        best = recognizer.nbest(encoded, utterance.method, utterance.hotwords)[0]
-        return Recognised(best, recognizer.times(encoded, best, utterance.seconds))
+        found = recognizer.nbest(encoded, utterance.method, utterance.hotwords)
+        return recognizer.timed(encoded, found[: utterance.nbest], utterance.seconds)
 
 
 def _settle(future: Future[Any], function: Callable[[], Any]) -> None:

@@ -107,7 +107,12 @@ class LiveStream:
 
     def _timed(self, item: Segment) -> TimedSegment:
         return timed_segment(
-            item.hypothesis, item.units, self._about, start=item.start, end=item.end
+            item.hypothesis,
+            item.units,
+            self._about,
+            start=item.start,
+            end=item.end,
+            others=item.others,
         )
 
     def _join(self, texts: list[str]) -> str:
@@ -139,12 +144,14 @@ async def live_stream(
     scope: Scope,
     rate: int | None = None,
     hotwords: ContextGraph | None = None,
+    nbest: int = 1,
 ) -> AsyncIterator[LiveStream]:
     """A stream from its beginning to its end; noted and measured.
 
     Args:
         rate: of its samples, in Hz; None for the model's.
         hotwords: phrases to prefer.
+        nbest: the most hypotheses to tell of an utterance.
 
     Raises:
         BusyError: as :meth:`asrpack.runtime.service.engine.Engine.job`.
@@ -155,7 +162,7 @@ async def live_stream(
     with service.engine.job(place=False):
         recognizer = service.engine.recognizer
         streams = StreamingRecognizer(recognizer)
-        stream = streams.stream(service.method, Endpointing(), hotwords, times=True)
+        stream = streams.stream(service.method, Endpointing(), hotwords, times=True, nbest=nbest)
         live = LiveStream(service, stream, rate or recognizer.description.sample_rate)
         try:
             yield live

@@ -34,6 +34,21 @@ def checked_rate(given: Any, default: int) -> int:
     return rate
 
 
+def checked_count(name: str, given: Any, least: int, about: ModelDescription) -> int:
+    """How many hypotheses to tell: no more than the search keeps.
+
+    Raises:
+        RequestError: no integer, or less than ``least``.
+    """
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise RequestError(
+            f"`{name}` is no count of hypotheses",
+            code="nbest",
+            remedy=f"send an integer from {least}",
+        )
+    return min(given, about.decode.beam_size)
+
+
 def preferred(phrases: Any, about: ModelDescription) -> ContextGraph | None:
     """Of a list of phrases; None where there is none in it.
 

@@ -15,8 +15,9 @@ from starlette.types import Scope
 
 from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.pieces import Cutting, Piece, Recording, longest_piece
+from asrpack.runtime.recognizer import Recognised
 from asrpack.runtime.service.context import Service, notes
-from asrpack.runtime.service.engine import Engine, Recognised
+from asrpack.runtime.service.engine import Engine
 from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
 
 
@@ -33,6 +34,7 @@ class Transcription:
         source: BinaryIO,
         cutting: Cutting | None,
         hotwords: ContextGraph | None,
+        nbest: int,
     ) -> None:
         recognizer = service.engine.recognizer
         self._about = recognizer.description
@@ -43,7 +45,7 @@ class Transcription:
             cutting=cutting,
             max_seconds=service.settings.max_duration,
         )
-        self.segments = segments(service.engine, self._recording, service.method, hotwords)
+        self.segments = segments(service.engine, self._recording, service.method, hotwords, nbest)
 
     @property
     def seconds(self) -> float:
@@ -63,6 +65,7 @@ async def transcription(
     source: BinaryIO,
     cutting: Cutting | None = None,
     hotwords: ContextGraph | None = None,
+    nbest: int = 1,
 ) -> AsyncIterator[Transcription]:
     """A request's job from its beginning to the end of its answer; noted and measured.
 
@@ -71,7 +74,7 @@ async def transcription(
     """
     began = time.monotonic()
     with service.engine.job():
-        found = Transcription(service, source, cutting, hotwords)
+        found = Transcription(service, source, cutting, hotwords, nbest)
         async with aclosing(found.segments):
             yield found
     notes(scope)["audio_seconds"] = round(found.seconds, 3)
@@ -79,7 +82,11 @@ async def transcription(
 
 
 async def segments(
-    engine: Engine, recording: Recording, method: str, hotwords: ContextGraph | None = None
+    engine: Engine,
+    recording: Recording,
+    method: str,
+    hotwords: ContextGraph | None = None,
+    nbest: int = 1,
 ) -> AsyncGenerator[TimedSegment, None]:
     """Segments in order of time, those without text among them.
 
@@ -102,14 +109,20 @@ async def segments(
                 if piece is None:
                     more = False
                 else:
-                    waiting.append((piece, engine.submit(piece.samples, method, hotwords)))
+                    future = engine.submit(piece.samples, method, hotwords, nbest)
+                    waiting.append((piece, future))
             if waiting:
                 piece, future = waiting[0]
                 found = await asyncio.wrap_future(future)
                 waiting.popleft()
                 end = piece.start + len(piece.samples) / about.sample_rate
                 yield timed_segment(
-                    found.hypothesis, found.units, about, start=piece.start, end=end
+                    found.hypothesis,
+                    found.units,
+                    about,
+                    start=piece.start,
+                    end=end,
+                    others=found.others,
                 )
     finally:
         for _, future in waiting:

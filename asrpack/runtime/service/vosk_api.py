@@ -17,9 +17,9 @@ from asrpack.runtime.service.context import Service, note_text
 from asrpack.runtime.service.conversation import Conversation, json_object
 from asrpack.runtime.service.errors import RequestError
 from asrpack.runtime.service.live import LiveStream
-from asrpack.runtime.service.stream_options import checked_rate, preferred
+from asrpack.runtime.service.stream_options import checked_count, checked_rate, preferred
 from asrpack.runtime.service.whole import WholeRecording, listening
-from asrpack.runtime.timed_text import TimedSegment, join_segments
+from asrpack.runtime.timed_text import TimedSegment, TimedText, n_best
 
 _REMEDY = 'send {"config": {"sample_rate": 16000}}, then samples, then {"eof" : 1}'
 
@@ -32,7 +32,7 @@ class VoskConversation(Conversation):
     def __init__(self, service: Service, socket: WebSocket) -> None:
         super().__init__(service, socket)
         self._rate = service.engine.recognizer.description.sample_rate
-        self._words, self._alternatives = True, False
+        self._words, self._alternatives = True, 0
         self._hotwords: ContextGraph | None = None
         self._stream: LiveStream | WholeRecording | None = None
         self._opened = AsyncExitStack()
@@ -76,38 +76,53 @@ class VoskConversation(Conversation):
             )
         self._rate = checked_rate(config.get("sample_rate"), self._rate)
         self._words = bool(config.get("words", self._words))
-        self._alternatives = bool(config.get("max_alternatives", self._alternatives))
+        about = self.service.engine.recognizer.description
+        self._alternatives = checked_count(
+            "max_alternatives", config.get("max_alternatives", self._alternatives), 0, about
+        )
         # A grammar of Kaldi's ends with what stands for all else.
         phrases = config.get("phrase_list") or []
         if isinstance(phrases, list) and "[unk]" in phrases:
             phrases = [phrase for phrase in phrases if phrase != "[unk]"]
-        about = self.service.engine.recognizer.description
         self._hotwords = await asyncio.to_thread(preferred, phrases, about)
 
     async def _open(self) -> LiveStream | WholeRecording:
         if self._stream is None:
             self._opened = await self.stack.enter_async_context(AsyncExitStack())
             self._stream = await self._opened.enter_async_context(
-                listening(self.service, self.socket.scope, self._rate, self._hotwords)
+                listening(
+                    self.service,
+                    self.socket.scope,
+                    self._rate,
+                    self._hotwords,
+                    nbest=max(1, self._alternatives),
+                )
             )
         return self._stream
 
     def _result(self, segments: tuple[TimedSegment, ...]) -> dict[str, Any]:
         about = self.service.engine.recognizer.description
-        spoken = join_segments(segments, 0.0, about)
-        self._said.append(spoken.text)
+        found = n_best(segments, about, max(1, self._alternatives))
+        best = found[0][0]
+        self._said.append(best.text)
+        if not self._alternatives:
+            return self._told(best, confidences=True)
+        # As Vosk has it: the log-likelihood of each, and no confidences of words.
+        return {
+            "alternatives": [
+                {"confidence": round(score, 6), **self._told(spoken, confidences=False)}
+                for spoken, score in found
+            ]
+        }
+
+    def _told(self, spoken: TimedText, *, confidences: bool) -> dict[str, Any]:
         words = [
             {
-                "conf": round(word.confidence, 6),
+                **({"conf": round(word.confidence, 6)} if confidences else {}),
                 "start": round(word.start, 3),
                 "end": round(word.end, 3),
                 "word": word.text,
             }
             for word in spoken.words
         ]
-        found: dict[str, Any] = {"result": words} if self._words and words else {}
-        found["text"] = spoken.text
-        if not self._alternatives:
-            return found
-        confidence = min((word.confidence for word in spoken.words), default=1.0)
-        return {"alternatives": [{"confidence": round(confidence, 6), **found}]}
+        return {**({"result": words} if self._words and words else {}), "text": spoken.text}

@@ -13,8 +13,9 @@ from asrpack.runtime.service.context import Service, note_text
 from asrpack.runtime.service.conversation import Conversation, json_object, told
 from asrpack.runtime.service.errors import RequestError
 from asrpack.runtime.service.live import LiveStream
+from asrpack.runtime.service.stream_options import checked_count
 from asrpack.runtime.service.whole import WholeRecording, listening
-from asrpack.runtime.timed_text import TimedSegment, join_segments
+from asrpack.runtime.timed_text import TimedSegment, Word, n_best
 
 
 class WenetConversation(Conversation):
@@ -25,17 +26,19 @@ class WenetConversation(Conversation):
     def __init__(self, service: Service, socket: WebSocket) -> None:
         super().__init__(service, socket)
         self._stream: LiveStream | WholeRecording | None = None
-        self._continuous = False
+        self._nbest, self._continuous = 1, False
         self._said: list[str] = []
 
     async def text(self, message: str) -> bool:
         given = json_object(message)
         signal = given.get("signal")
         if signal == "start" and self._stream is None:
-            self._continuous = _checked(given)
-            opening = listening(self.service, self.socket.scope)
+            about = self.service.engine.recognizer.description
+            self._nbest = checked_count("nbest", given.get("nbest", 1), 1, about)
+            self._continuous = _continuous(given)
+            opening = listening(self.service, self.socket.scope, nbest=self._nbest)
             self._stream = await self.stack.enter_async_context(opening)
-            await self._send(type="server_ready")
+            await self._send("server_ready")
             return True
         if signal != "end":
             raise RequestError(
@@ -57,7 +60,7 @@ class WenetConversation(Conversation):
             if not self._continuous:
                 return await self._end()
         if found.partial:
-            await self._send(type="partial_result", nbest=_nbest(found.partial))
+            await self._send("partial_result", [{"sentence": found.partial}])
         return True
 
     def failure(self, error: AsrpackError) -> dict[str, Any]:
@@ -75,39 +78,42 @@ class WenetConversation(Conversation):
     async def _final(self, segments: Sequence[TimedSegment]) -> None:
         """Of one utterance; of all pieces of a whole recording."""
         about = self.service.engine.recognizer.description
-        spoken = join_segments(segments, 0.0, about)
-        self._said.append(spoken.text)
-        pieces = [
-            {
-                "word": word.text,
-                "start": round(1000 * word.start),
-                "end": round(1000 * word.end),
-            }
-            for word in spoken.words
+        found = [spoken for spoken, _ in n_best(segments, about, self._nbest)]
+        self._said.append(found[0].text)
+        sentences = [
+            {"sentence": spoken.text, "word_pieces": list(map(_piece, spoken.words))}
+            for spoken in found
         ]
-        await self._send(type="final_result", nbest=_nbest(spoken.text, word_pieces=pieces))
+        await self._send("final_result", sentences)
 
     async def _end(self) -> bool:
         note_text(self.service, self.socket.scope, " ".join(self._said))
-        await self._send(type="speech_end")
+        await self._send("speech_end")
         return False
 
-    async def _send(self, **fields: str) -> None:
-        await self.socket.send_json({"status": "ok", **fields})
+    async def _send(self, kind: str, nbest: list[dict[str, Any]] | None = None) -> None:
+        answer = {"status": "ok", "type": kind}
+        if nbest is not None:
+            # A string of JSON in JSON, as WeNet has it.
+            answer["nbest"] = json.dumps(nbest, ensure_ascii=False)
+        await self.socket.send_json(answer)
 
 
-def _nbest(sentence: str, **more: Any) -> str:
-    """A string of JSON in JSON, as WeNet has it."""
-    return json.dumps([{"sentence": sentence, **more}], ensure_ascii=False)
+def _piece(word: Word) -> dict[str, Any]:
+    return {
+        "word": word.text,
+        "start": round(1000 * word.start),
+        "end": round(1000 * word.end),
+    }
 
 
-def _checked(given: dict[str, Any]) -> bool:
+def _continuous(given: dict[str, Any]) -> bool:
     """Whether the stream goes on after an endpoint."""
-    nbest, continuous = given.get("nbest", 1), given.get("continuous_decoding", False)
-    if not isinstance(nbest, int) or isinstance(nbest, bool) or not isinstance(continuous, bool):
+    continuous = given.get("continuous_decoding", False)
+    if not isinstance(continuous, bool):
         raise RequestError(
-            "an option of the start is of another type",
+            "`continuous_decoding` is of another type",
             code="signal",
-            remedy="send `nbest` as an integer and `continuous_decoding` as true or false",
+            remedy="send it as true or false",
         )
     return continuous

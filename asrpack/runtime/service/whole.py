@@ -41,9 +41,10 @@ class WholeRecording:
         file: BinaryIO,
         rate: int | None,
         hotwords: ContextGraph | None,
+        nbest: int,
     ) -> None:
         self._service, self._scope, self._file = service, scope, file
-        self._rate, self._hotwords = rate, hotwords
+        self._rate, self._hotwords, self._nbest = rate, hotwords, nbest
         self._bytes = 0
         if rate is not None:
             file.write(_wav_header(rate, 0))
@@ -81,7 +82,11 @@ class WholeRecording:
         if self._rate is not None:
             self._file.write(_wav_header(self._rate, self._bytes))
         async with transcription(
-            self._service, self._scope, self._file, hotwords=self._hotwords
+            self._service,
+            self._scope,
+            self._file,
+            hotwords=self._hotwords,
+            nbest=self._nbest,
         ) as found:
             return await found.whole()
 
@@ -92,21 +97,27 @@ async def listening(
     scope: Scope,
     rate: int | None = None,
     hotwords: ContextGraph | None = None,
+    nbest: int = 1,
 ) -> AsyncIterator[LiveStream | WholeRecording]:
     """A live stream where the model streams, else a whole recording.
 
     Args:
         rate: of the samples, in Hz; None for the model's.
+        hotwords, nbest: as for :func:`live_stream`.
     """
     about = service.engine.recognizer.description
     opening = live_stream if about.streaming is not None else whole_recording
-    async with opening(service, scope, rate or about.sample_rate, hotwords) as found:
+    async with opening(service, scope, rate or about.sample_rate, hotwords, nbest) as found:
         yield found
 
 
 @asynccontextmanager
 async def whole_recording(
-    service: Service, scope: Scope, rate: int | None, hotwords: ContextGraph | None = None
+    service: Service,
+    scope: Scope,
+    rate: int | None,
+    hotwords: ContextGraph | None = None,
+    nbest: int = 1,
 ) -> AsyncIterator[WholeRecording]:
     """From its first byte to its text.
 
@@ -117,7 +128,7 @@ async def whole_recording(
     service.engine.check_room()
     service.engine.recognizer.search(service.method, hotwords)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords)
+        yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords, nbest)
 
 
 def _wav_header(rate: int, size: int) -> bytes:

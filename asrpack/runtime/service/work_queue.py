@@ -31,6 +31,7 @@ class Utterance:
         samples: shape (n,), on the int16 scale, at the model's rate.
         seconds: its length.
         method, hotwords: as for :meth:`asrpack.runtime.recognizer.Recognizer.search`.
+        nbest: the most hypotheses to tell.
         future: what becomes of it.
         arrived: by ``time.monotonic``.
     """
@@ -39,6 +40,7 @@ class Utterance:
     seconds: float
     method: str
     hotwords: ContextGraph | None
+    nbest: int = 1
     future: Future[Any] = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
 

@@ -12,6 +12,7 @@ import websockets
 
 from asrpack.runtime.endpointing import Endpointing
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.streaming import StreamingRecognizer
 from tests.runtime import tiny
 
@@ -161,6 +162,21 @@ def streamed(samples: np.ndarray) -> str:
     stream = StreamingRecognizer(recognizer).stream("ctc_prefix_beam_search", Endpointing())
     stream.accept(samples)
     return stream.finish().text
+
+
+def streamed_nbest(samples: np.ndarray) -> list[Hypothesis]:
+    """All hypotheses of the tiny model that streams, for one utterance."""
+    recognizer = Recognizer(tiny.describe_streaming(), tiny.streaming_graphs(), threads=1)
+    stream = StreamingRecognizer(recognizer).stream("ctc_prefix_beam_search", times=True, nbest=100)
+    stream.accept(samples)
+    stream.finish()
+    (segment,) = stream.segments
+    return [segment.hypothesis, *(item.hypothesis for item in segment.others)]
+
+
+def transcribed_nbest(samples: np.ndarray) -> list[Hypothesis]:
+    """All hypotheses of the tiny model of whole recordings."""
+    return Recognizer(tiny.describe(), tiny.graphs(), threads=1).recognise(samples)[1]
 
 
 def transcribed(samples: np.ndarray) -> str:

@@ -12,8 +12,16 @@ import pytest
 import soxr
 import websockets
 
+from asrpack.runtime.search import Hypothesis
 from tests.runtime.conftest import Sealed
-from tests.runtime.service.protocol_clients import closed, streamed, transcribed, vosk
+from tests.runtime.service.protocol_clients import (
+    closed,
+    streamed,
+    streamed_nbest,
+    transcribed,
+    transcribed_nbest,
+    vosk,
+)
 from tests.runtime.service.running import Running, running
 from tests.runtime.service.test_paddlespeech import SAMPLES
 from tests.runtime.service.test_server import command, environment
@@ -46,9 +54,40 @@ def test_what_an_utterance_ended_with_is_not_said_again(streaming_server: Runnin
 
 
 def test_words_and_alternatives_as_asked(streaming_server: Running) -> None:
+    nbest = streamed_nbest(SAMPLES)
+    assert len(nbest) == 4
+    for most in (1, 3, 9):
+        found = asyncio.run(vosk(url(streaming_server), SAMPLES, max_alternatives=most))[-1]
+        check_alternatives(found, nbest[:most])
     found = asyncio.run(vosk(url(streaming_server), SAMPLES, words=0, max_alternatives=3))[-1]
-    (only,) = found["alternatives"]
-    assert set(only) == {"confidence", "text"}
+    assert [set(item) for item in found["alternatives"]] == [{"confidence", "text"}] * 3
+
+
+def check_alternatives(found: Any, nbest: list[Hypothesis]) -> None:
+    """As ``Recognizer::NbestResult`` of vosk-api writes them: log-likelihoods, words and times."""
+    assert set(found) == {"alternatives"}
+    assert [(item["text"], item["confidence"]) for item in found["alternatives"]] == [
+        (item.text, pytest.approx(item.score, rel=1e-6, abs=1e-6)) for item in nbest
+    ]
+    for item in found["alternatives"]:
+        words = item.get("result", [])
+        assert " ".join(word["word"] for word in words).split() == item["text"].split()
+        edges = [edge for word in words for edge in (word["start"], word["end"])]
+        assert edges == sorted(edges)
+        assert all(set(word) == {"word", "start", "end"} for word in words)
+
+
+def test_alternatives_at_an_endpoint(streaming_server: Running) -> None:
+    long = np.tile(SAMPLES, 3)  # over 10 s, the model's most
+    found = asyncio.run(vosk(url(streaming_server), long, max_alternatives=3))
+    answers = [item["alternatives"] for item in found if "alternatives" in item]
+    assert [len(item) for item in answers] == [3] * len(answers) and len(answers) > 1
+    assert " ".join(item[0]["text"] for item in answers) == streamed(long)
+
+
+def test_alternatives_of_a_model_of_whole_recordings(whole_server: Running) -> None:
+    found = asyncio.run(vosk(url(whole_server), SAMPLES, max_alternatives=3))[-1]
+    check_alternatives(found, transcribed_nbest(SAMPLES)[:3])
 
 
 def test_another_rate_is_resampled(streaming_server: Running) -> None:
@@ -100,6 +139,8 @@ def test_silence_that_never_ends_is_cut_off(streaming_server: Running) -> None:
         (['{"config": {"sample_rate": 5}}'], "4000"),
         (['{"config": {"sample_rate": "much"}}'], "4000"),
         (['{"config": {"sample_rate": 1e400}}'], "4000"),
+        (['{"config": {"max_alternatives": -1}}'], "integer from 0"),
+        (['{"config": {"max_alternatives": true}}'], "integer from 0"),
         (['{"config": {"phrase_list": 5}}'], "list of texts"),
         (['{"config": {"phrase_list": ["xyz"]}}'], "spells it"),
         ([json.dumps({"config": {"phrase_list": ["a"] * 1001}})], "at most 1000"),

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.runtime.service.protocol_clients import closed, streamed, transcribed, vosk, wenet
+from tests.runtime.service.protocol_clients import (
+    closed,
+    streamed,
+    streamed_nbest,
+    transcribed,
+    transcribed_nbest,
+    vosk,
+    wenet,
+)
 from tests.runtime.service.running import Running
 from tests.runtime.service.test_paddlespeech import SAMPLES
 
@@ -35,6 +43,21 @@ def test_texts_while_it_lasts_and_times_in_the_end(streaming_server: Running) ->
     assert [piece["word"] for piece in pieces] == final["sentence"].split()
     edges = [edge for piece in pieces for edge in (piece["start"], piece["end"])]
     assert edges == sorted(edges) and edges[-1] <= 5000
+
+
+def test_as_many_sentences_as_asked_for(streaming_server: Running, whole_server: Running) -> None:
+    for server, nbest in (
+        (streaming_server, streamed_nbest(SAMPLES)),
+        (whole_server, transcribed_nbest(SAMPLES)),
+    ):
+        for most in (2, 99):
+            answers = asyncio.run(wenet(url(server), SAMPLES, nbest=most))
+            (final,) = (item for item in answers if item["type"] == "final_result")
+            found = json.loads(final["nbest"])
+            assert [item["sentence"] for item in found] == [item.text for item in nbest[:most]]
+            for item in found:
+                words = [piece["word"] for piece in item["word_pieces"]]
+                assert " ".join(words).split() == item["sentence"].split()
 
 
 def test_nothing_said_is_an_empty_sentence(streaming_server: Running) -> None:
@@ -88,6 +111,7 @@ def test_a_protocol_that_nobody_speaks_here(streaming_server: Running) -> None:
         ([START, b"\0\0\0"], "16-bit PCM"),
         ([START, *[bytes(64_000)] * 17], "30"),
         (['{"signal": "start", "nbest": "one"}'], "integer"),
+        (['{"signal": "start", "nbest": 0}'], "integer from 1"),
         (['{"signal": "start", "continuous_decoding": 1}'], "true or false"),
     ],
 )
