@@ -43,6 +43,7 @@ from asrpack.pipeline.check import Checked
 from asrpack.pipeline.compose import compose
 from asrpack.pipeline.digest import digest_json
 from asrpack.pipeline.events import Listener
+from asrpack.pipeline.known_baseline import known_baseline
 from asrpack.pipeline.locked import Locked
 from asrpack.pipeline.node import Node
 from asrpack.pipeline.plan import SourceDigests, Step
@@ -160,8 +161,11 @@ class CustomerBuilds:
     def _make(self, customer: Customer, artifact: Artifact, work: Path) -> Outcome:
         plan, seconds = self._plan, dict[str, float]()
         entries = dict(plan.entries)
+        known = known_baseline(plan.locked, self.nodes["evaluate"], entries, plan.digests)
         here, cached = (
-            Runner(plan.locked.build, cache, plan.digests, artifact.logs, self._listen, entries)
+            Runner(
+                plan.locked.build, cache, plan.digests, artifact.logs, self._listen, entries, known
+            )
             for cache in (Cache(work), self._cache)
         )
         for node in self._nodes_of(customer):

@@ -23,6 +23,7 @@ class Runner:
     Args:
         logs: folder that gets ``<stage>.log`` of every stage that ran, also where it failed.
         entries: what ran before, by stage; what runs is added to it.
+        known: by stage, as in :class:`Context`.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Runner:
         logs: Path,
         listen: Listener,
         entries: dict[str, Entry] | None = None,
+        known: Mapping[str, Path] | None = None,
     ) -> None:
         self._build = build
         self._cache = cache
@@ -40,6 +42,7 @@ class Runner:
         self._logs = logs
         self._listen = listen
         self.entries: dict[str, Entry] = {} if entries is None else entries
+        self._known = known or {}
 
     def run(
         self,
@@ -100,7 +103,7 @@ class Runner:
         )
         scratch = self._cache.scratch(key) if node.stage.resumes else None
         if node.stage.isolated:
-            context = Context(progress, scratch=scratch)
+            context = Context(progress, scratch=scratch, known=self._known.get(node.name))
             run_isolated(node.stage, node.params, inputs, workspace, context)
         else:
             secrets: Mapping[str, bytes] = {

@@ -57,6 +57,7 @@ def run_isolated(
         "inputs": {name: str(path) for name, path in inputs.items()},
         "out": str(workspace / "out"),
         "scratch": None if context.scratch is None else str(context.scratch),
+        "known": None if context.known is None else str(context.known),
         "parent": os.getpid(),
         "path": sys.path,
     }
@@ -158,8 +159,8 @@ def main() -> None:
     inputs = {key: Path(value) for key, value in job["inputs"].items()}
     try:
         params = stage.Params.model_validate(job["params"])
-        scratch = None if job["scratch"] is None else Path(job["scratch"])
-        context = Context(_sender(events), scratch=scratch)
+        scratch, known = (job[name] and Path(job[name]) for name in ("scratch", "known"))
+        context = Context(_sender(events), scratch=scratch, known=known)
         stage.run(params, inputs, Path(job["out"]), context)
     except AsrpackError as error:
         _send(events, {"error": _pack(error)})

@@ -26,11 +26,13 @@ class Context:
         secrets: key material by the name that the plan gave it. Never write, log or return it.
         scratch: of a stage that ``resumes``, a folder that a killed run of the same inputs and
             parameters left; None where the stage is run outside a build.
+        known: a result of the same inputs but one, which may spare work and changes no result.
     """
 
     progress: Callable[[int, int, str], None] = lambda done, total, text: None
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     scratch: Path | None = None
+    known: Path | None = None
 
 
 class Stage(ABC):

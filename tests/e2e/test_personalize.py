@@ -117,6 +117,19 @@ def test_each_customer_has_a_bundle_that_verifies(vendor: Vendor, made: Any) -> 
     assert len({item["bundle_id"] for item in made.values()}) == len(NAMES)
 
 
+def test_fp32_is_measured_by_the_build_and_not_for_each_customer(vendor: Vendor, made: Any) -> None:
+    build = json.loads((vendor.artifact / "evaluation.json").read_bytes())
+    texts = [item["baseline"] for item in build["utterances"]]
+    for name in NAMES:
+        own = json.loads((vendor.folder(name) / "evaluation.json").read_bytes())
+        assert [item["baseline"] for item in own["utterances"]] == texts
+        for measured in ("memory", "cold_start"):
+            assert own[measured]["baseline"] == build[measured]["baseline"]
+            assert own[measured]["candidate"] != build[measured]["candidate"]
+        assert own["timing"]["baseline_rtf"] != build["timing"]["baseline_rtf"]
+        assert own["timing"]["host"] == build["timing"]["host"]
+
+
 def test_golden_texts_are_those_of_the_customers_own_model(vendor: Vendor, made: Any) -> None:
     keys = ("--trust", str(vendor.shop.keys / "vendor.pub"), "--identity", vendor.key("acme"))
     bundle = str(vendor.folder("acme") / "bundle")
