@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Make each customer's own bundle from one build.",
     ),
     "bench": ("bench", "bench", "Measure how fast a bundle is here, and its memory."),
+    "stress": ("stress", "stress", "Load a service with many clients at once; measure it."),
     "trace": ("trace", "trace", "Find out whose copy a model was made from."),
     "commit": ("trace", "commit", "Make what to have time-stamped before shipping."),
     "recipients": ("recipients", "recipients", "Show and change who can open a finished bundle."),

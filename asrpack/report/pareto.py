@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from asrpack.report.axis import Axis, Tick
 
 WIDTH, HEIGHT = 380, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 28, 16, 40
 _LETTER, _LINE = 6.3, 13.0  # px of a label's letters
 _LONGEST = 26
-_TICKS = 5
 # No axis is stretched so far that noise looks like a difference.
 _LEAST_RATIO, _LEAST_ERROR = 0.4, 0.004
 
@@ -31,15 +31,6 @@ class Candidate:
     speedup: float
     error: float
     role: str = "other"
-
-
-@dataclass(frozen=True)
-class Tick:
-    """One line of an axis: at ``px``, meaning ``value``, written with ``digits``."""
-
-    px: float
-    value: float
-    digits: int
 
 
 @dataclass(frozen=True)
@@ -96,8 +87,8 @@ def best_of(candidates: Sequence[Candidate]) -> list[bool]:
 
 def _panel(candidates: Sequence[Candidate], across: Sequence[float], limit: float | None) -> Panel:
     errors = [item.error for item in candidates]
-    x = _Axis(across, LEFT, WIDTH - RIGHT, _LEAST_RATIO)
-    y = _Axis([*errors, *(() if limit is None else (limit,))], HEIGHT - BOTTOM, TOP, _LEAST_ERROR)
+    x = _axis(across, LEFT, WIDTH - RIGHT, _LEAST_RATIO)
+    y = _axis([*errors, *(() if limit is None else (limit,))], HEIGHT - BOTTOM, TOP, _LEAST_ERROR)
     places = [(x(a), y(e)) for a, e in zip(across, errors, strict=True)]
     line = None if limit is None else y(limit)
     labels = _labels(candidates, places, line)
@@ -112,32 +103,11 @@ def _panel(candidates: Sequence[Candidate], across: Sequence[float], limit: floa
     return Panel(x.ticks, y.ticks, tuple(marks), line)
 
 
-class _Axis:
-    """From values to px, with room at both ends and round numbers for ticks."""
-
-    def __init__(self, values: Sequence[float], start: float, end: float, least: float) -> None:
-        low, high = min(values), max(values)
-        room = max((high - low) * 0.12, (least - (high - low)) / 2)
-        self._low = max(0.0, low - room)
-        self._scale = (end - start) / (high + room - self._low)
-        self._start = start
-        step, digits = _round_step((high + room - self._low) / _TICKS)
-        first = math.ceil(self._low / step)
-        last = math.floor((high + room) / step)
-        self.ticks = tuple(Tick(self(n * step), n * step, digits) for n in range(first, last + 1))
-
-    def __call__(self, value: float) -> float:
-        return round(self._start + (value - self._low) * self._scale, 1)
-
-
-def _round_step(rough: float) -> tuple[float, int]:
-    """1, 2 or 5 times a power of ten, and how many decimals its multiples need."""
-    power = math.floor(math.log10(rough))
-    for factor in (1, 2, 5, 10):
-        if factor * 10.0**power >= rough:
-            break
-    exponent = power + (factor == 10)
-    return factor * 10.0**power, max(0, -exponent)
+def _axis(values: Sequence[float], start: float, end: float, least: float) -> Axis:
+    """With room at both ends, over ``least`` or more."""
+    low, high = min(values), max(values)
+    room = max((high - low) * 0.12, (least - (high - low)) / 2)
+    return Axis(max(0.0, low - room), high + room, start, end)
 
 
 def _labels(

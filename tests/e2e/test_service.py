@@ -181,6 +181,31 @@ def test_a_client_of_funasr(streams: tuple[Running, dict[Path, str]], mode: str)
         assert funasr_text(found) == text
 
 
+@pytest.mark.parametrize(
+    "protocol", ["openai", "paddlespeech", "paddlespeech-stream", "wenet", "funasr", "vosk"]
+)
+def test_load_of_every_protocol_gets_the_texts_of_run(
+    workshop: Workshop,
+    server: Running,
+    texts: dict[Path, str],
+    streams: tuple[Running, dict[Path, str]],
+    tmp_path: Path,
+    protocol: str,
+) -> None:
+    """None is refused, fails, or gets another."""
+    whole = protocol in ("openai", "paddlespeech")
+    loaded, wanted = (server, texts) if whole else streams
+    expected = tmp_path / "expected.jsonl"
+    lines = [{"audio": str(path), "text": text} for path, text in wanted.items()]
+    expected.write_text("\n".join(map(json.dumps, lines)))
+    done = workshop.asrpack(
+        *("stress", loaded.url, "--protocol", protocol, "--manifest", str(expected), "--json"),
+        *("--concurrency", "5", "--duration", "2", "--warm-up", "1", "--pace", "0.5"),
+    )
+    requests = json.loads(done.stdout)["requests"]
+    assert requests["ok"] == requests["sent"] >= 5
+
+
 # Its packages import all of PaddleSpeech and PaddleNLP, which does not load beside every
 # huggingface_hub; the client itself needs none of that.
 _CLIENT = """

@@ -19,6 +19,7 @@ from asrpack.runtime.audio import stream_audio
 from asrpack.runtime.bench.job import Job
 from asrpack.runtime.bench.opened import open_for, sources
 from asrpack.runtime.bench.repeated import RepeatedWav
+from asrpack.runtime.bench.statistics import latency, slope, thinned
 from asrpack.runtime.host import describe_host
 from asrpack.runtime.load import OpenBundle
 from asrpack.runtime.memory import forget_peak, peak_bytes, resident_bytes
@@ -30,7 +31,6 @@ _SAMPLE_SECONDS = 0.25
 # Of a long recording, before memory is held against its end.
 _SETTLED = 0.25
 _POINTS = 100
-_PERCENTILES = (50, 95, 99)
 
 
 def measure_files(job: Job) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def measure_files(job: Job) -> dict[str, Any]:
         "rounds": job.rounds,
         "rtf": {"median": float(np.median(steady)), "range": [min(steady), max(steady)]},
         "warmup_rtf": warmup,
-        "latency": _latency([item for taken in rounds[1:] for item in taken]),
+        "latency": latency([item for taken in rounds[1:] for item in taken]),
         "memory": {"loading": loading, "running": peak_bytes()},
     }
 
@@ -150,21 +150,9 @@ def _level(
         "seconds": taken,
         "audio_seconds": sum(audio),
         "times_real_time": sum(audio) / taken,
-        "latency": _latency(latencies),
+        "latency": latency(latencies),
         "errors": {code: errors.count(code) for code in sorted(set(errors))},
         "resident": resident_bytes(),
-    }
-
-
-def _latency(seconds: Sequence[float]) -> dict[str, Any]:
-    """``count``, percentiles and ``max``; nothing but the count where there is none."""
-    if not seconds:
-        return {"count": 0}
-    found = np.percentile(seconds, _PERCENTILES)
-    return {
-        "count": len(seconds),
-        **{f"p{rank}": float(value) for rank, value in zip(_PERCENTILES, found, strict=True)},
-        "max": max(seconds),
     }
 
 
@@ -191,16 +179,11 @@ def _watched_memory() -> Iterator[list[tuple[float, int]]]:
 
 def _over_time(samples: Sequence[tuple[float, int]], audio_seconds: float) -> dict[str, Any]:
     """``resident`` bytes over time, and their ``slope`` after warm-up in bytes an hour of audio."""
-    times, sizes = (np.array(values, float) for values in zip(*samples, strict=True))
-    settled = times >= _SETTLED * times[-1]
-    slope = None
-    if settled.sum() > 2:
-        per_second = float(np.polyfit(times[settled], sizes[settled], 1)[0])
-        slope = per_second * times[-1] * 3600 / audio_seconds
-    step = max(1, len(samples) // _POINTS)
+    end = samples[-1][0]
+    per_second = slope(samples, _SETTLED * end)
     return {
-        "slope": slope,
-        "resident": [[round(second, 2), size] for second, size in samples[::step]],
+        "slope": None if per_second is None else per_second * end * 3600 / audio_seconds,
+        "resident": [[round(second, 2), size] for second, size in thinned(samples, _POINTS)],
     }
 
 

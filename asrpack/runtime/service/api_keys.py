@@ -31,10 +31,26 @@ class ApiKeys:
 def read_api_keys(source: str) -> ApiKeys:
     """Keys from a file, or ``env:NAME``, or ``cmd:COMMAND``.
 
-    One a line; blank lines and those that begin with ``#`` are passed over.
-
     Raises:
         KeyFileError: there is none, or one is short enough to be guessed.
+    """
+    keys = keys_in(source)
+    for number, key in enumerate(keys, 1):
+        if len(key) < _SHORTEST:
+            raise KeyFileError(
+                f"key {number} has {len(key)} characters: it can be guessed",
+                code="api-key-short",
+                place=str(SecretSource.parse(source)),
+                remedy=f"use {_SHORTEST} or more, e.g. from `openssl rand -hex 24`",
+            )
+    return ApiKeys(keys)
+
+
+def keys_in(source: str) -> list[bytes]:
+    """One a line; blank lines and those that begin with ``#`` are passed over.
+
+    Raises:
+        KeyFileError: there is none.
     """
     reference = SecretSource.parse(source)
     lines = [line.strip() for line in reference.read().splitlines()]
@@ -46,15 +62,7 @@ def read_api_keys(source: str) -> ApiKeys:
             place=str(reference),
             remedy="put one on a line, e.g. from `openssl rand -hex 24`",
         )
-    for number, key in enumerate(keys, 1):
-        if len(key) < _SHORTEST:
-            raise KeyFileError(
-                f"key {number} has {len(key)} characters: it can be guessed",
-                code="api-key-short",
-                place=str(reference),
-                remedy=f"use {_SHORTEST} or more, e.g. from `openssl rand -hex 24`",
-            )
-    return ApiKeys(keys)
+    return keys
 
 
 def _digest(key: bytes) -> bytes:
