@@ -15,8 +15,8 @@ class BatchPolicy:
 
     The size climbs in powers of two as long as a second of audio gets no dearer, within what the
     oldest utterance's latency target leaves; once that is missed the best throughput is all that
-    helps. It waits only where utterances arrive so fast that a batch fills within half of what is
-    left.
+    helps. A worker waits for a batch to fill only for less time than the larger batch saves it, and
+    not on when those expected did not come: clients that wait for their texts send nothing.
 
     Args:
         most: the largest batch; 1 where a batch's results would not be those of its members.
@@ -60,11 +60,27 @@ class BatchPolicy:
             power -= 1
         return int(min(self._most, 1 << power))
 
-    def wait(self, have: int, want: int, longest: float, age: float) -> float:
-        """Seconds to wait for the batch to fill; 0 where that is not worth it."""
+    def wait(self, have: int, want: int, longest: float, age: float, now: float) -> float:
+        """Seconds to wait for the batch to fill; 0 where that is not worth it.
+
+        Args:
+            longest, age: as for :meth:`size`.
+            now: in seconds of the clock of :meth:`arrived`.
+        """
+        if have >= want or self._last is None:
+            return 0.0
         expected = self._gap * (want - have)
         left = self._target - age - self._seconds(want.bit_length() - 1, longest)
-        return expected if have < want and expected < left / 2 else 0.0
+        if expected >= min(left / 2, self._saved(have, want, longest)):
+            return 0.0
+        return max(0.0, self._last + expected - now)
+
+    def _saved(self, have: int, want: int, longest: float) -> float:
+        """Seconds of a worker that ``want`` utterances cost less than as batches of ``have``."""
+        smaller, larger = have.bit_length() - 1, want.bit_length() - 1
+        if larger >= len(self._costs):  # not known yet
+            return 0.0
+        return (self._costs[smaller] - self._costs[larger]) * longest * want
 
     def _best(self) -> int:
         """The power of two with the least cost; one more where that was not tried yet."""

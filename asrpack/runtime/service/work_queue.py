@@ -135,10 +135,12 @@ class WorkQueue:
         """A batch; or none, and how long to wait for it to fill."""
         key = min(self._buckets, key=lambda key: self._buckets[key][0].arrived)
         bucket = self._buckets[key]
-        age = time.monotonic() - bucket[0].arrived
+        now = time.monotonic()
+        age = now - bucket[0].arrived
         longest = _BUCKET**key
         want = min(self._policy.size(longest, age), max(1, int(_BATCH_SECONDS / longest)))
-        if not self._closed and (delay := self._policy.wait(len(bucket), want, longest, age)):
+        delay = self._policy.wait(len(bucket), want, longest, age, now)
+        if delay and not self._closed:
             return [], delay
         batch: list[Utterance] = []
         while bucket and len(batch) < want:

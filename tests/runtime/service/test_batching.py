@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from asrpack.runtime.service.batching import BatchPolicy
@@ -53,13 +55,32 @@ def test_it_keeps_within_the_target_and_past_it_goes_for_throughput() -> None:
 
 
 def test_it_waits_only_where_more_come_soon() -> None:
-    policy = measured(0.01, 0.008)
-    assert policy.wait(1, 4, longest=1.0, age=0.0) == 0  # nothing is known of arrivals
+    policy = measured(0.1, 0.05, 0.03)
+    wait = partial(policy.wait, longest=1.0, age=0.0, now=10.99)
+    assert wait(1, 4) == 0  # nothing is known of arrivals
     for second in range(5):
         policy.arrived(float(second))
-    assert policy.wait(1, 4, longest=1.0, age=0.0) == 0  # one a second
+    assert wait(1, 4) == 0  # one a second
     for place in range(100):
         policy.arrived(10 + place / 100)
-    assert 0.02 < policy.wait(1, 4, longest=1.0, age=0.0) < 0.05
-    assert policy.wait(4, 4, longest=1.0, age=0.0) == 0
-    assert policy.wait(1, 4, longest=1.0, age=0.95) == 0
+    assert 0.02 < wait(1, 4) < 0.05
+    assert wait(4, 4) == 0
+    assert policy.wait(1, 4, longest=1.0, age=0.95, now=10.99) == 0
+    assert wait(1, 8) == 0  # what eight cost is not known
+
+
+def test_it_waits_for_less_time_than_a_larger_batch_saves() -> None:
+    for costs, waits in (((0.01, 0.008, 0.008), False), ((0.01, 0.008, 0.002), True)):
+        policy = measured(*costs)
+        for place in range(100):
+            policy.arrived(place / 100)
+        assert (policy.wait(1, 4, longest=1.0, age=0.0, now=0.99) > 0) == waits
+
+
+def test_it_does_not_wait_on_when_nobody_came() -> None:
+    """Clients that wait for their texts send nothing, however fast they all came before."""
+    policy = measured(0.1, 0.05, 0.03)
+    for place in range(100):
+        policy.arrived(place / 100)
+    first = policy.wait(1, 4, longest=1.0, age=0.0, now=0.99)
+    assert policy.wait(1, 4, longest=1.0, age=first, now=1.0 + first) == 0
