@@ -21,6 +21,7 @@ from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.engines import open_graph
 from asrpack.runtime.front_end import FrontEnd
 from asrpack.runtime.licence import Lease
+from asrpack.runtime.memory import release_freed
 from asrpack.runtime.providers import Provider
 from asrpack.runtime.search import Encoded, Hypothesis, Search
 from asrpack.runtime.states import EncoderState
@@ -95,6 +96,7 @@ class Recognizer:
         self._encoder = graphs.pop("encoder")
         self.decoders = {name: Decoder(graph) for name, graph in graphs.items()}
         self.provider = CPU if provider is None else provider.name
+        release_freed()
 
     @property
     def frame_seconds(self) -> float:
