@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from asrpack.errors import AsrpackError
 from asrpack.runtime.service.context import Service, notes
 from asrpack.runtime.service.errors import RequestError, error_body, status_of
+from asrpack.runtime.service.incoming import Incoming
 
 # A client that sends nothing for so long is cut off.
 _IDLE_SECONDS = 30.0
@@ -24,12 +25,14 @@ class Conversation:
 
     Attributes:
         ENDING: how a client ends its stream.
+        incoming: its messages.
     """
 
     ENDING: ClassVar[str]
 
     def __init__(self, service: Service, socket: WebSocket) -> None:
         self.service, self.socket = service, socket
+        self.incoming = Incoming(socket)
         self.stack = AsyncExitStack()
 
     async def text(self, message: str) -> bool:
@@ -53,8 +56,10 @@ class Conversation:
                 while await self._turn():
                     pass
             await self.socket.close()
-        except WebSocketDisconnect:
-            notes(self.socket.scope)["code"] = "client-gone"
+        except WebSocketDisconnect as left:
+            found = notes(self.socket.scope)
+            found.setdefault("code", "client-gone")
+            found["close"] = left.code
         except AsrpackError as error:
             notes(self.socket.scope)["code"] = error.code
             with suppress(WebSocketDisconnect):
@@ -65,15 +70,13 @@ class Conversation:
 
     async def _turn(self) -> bool:
         try:
-            message = await asyncio.wait_for(self.socket.receive(), _IDLE_SECONDS)
+            message = await asyncio.wait_for(self.incoming.next(), _IDLE_SECONDS)
         except TimeoutError:
             raise RequestError(
                 f"nothing came for {_IDLE_SECONDS:.0f} s",
                 code="stream-idle",
                 remedy=f"end a stream with {self.ENDING}",
             ) from None
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message["code"])
         if message.get("text") is not None:
             return await self.text(message["text"])
         return await self.audio(message.get("bytes") or b"")

@@ -109,7 +109,7 @@ class FunasrConversation(Conversation):
 
     async def _finish(self, *, acknowledge: bool) -> None:
         stream = self._under_way()
-        spoken = await stream.finish()
+        spoken = await self.incoming.while_connected(stream.finish())
         await self._opened.aclose()
         self._stream = None
         await self._utterance(spoken.segments[stream.ended :], last=True)

@@ -109,12 +109,14 @@ class _Exchange:
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         notes(scope)["id"] = self.id
         self.status: int | None = None
-        self._receive, self._send = receive, send
-        self._unread = scope["type"] == "http"
+        self._receive, self._send, self._stalled = receive, send, False
+        # Of a WebSocket, and of most requests but uploads, there is no body.
+        self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -125,7 +127,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["x-request-id"] = self.id
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.id
+            if self._unread:  # else the server would read all that is still sent, and drop it
+                headers["connection"] = "close"
         elif message["type"] == "websocket.accept":
             self.status = 101
         elif message["type"] == "websocket.close" and self.status is None:
@@ -140,9 +145,12 @@ class _Exchange:
 
     async def _deliver(self, message: Message) -> None:
         try:
-            await asyncio.wait_for(self._send(message), _SEND_SECONDS)
+            if not self._stalled:  # nor is it told what went wrong
+                await asyncio.wait_for(self._send(message), _SEND_SECONDS)
         except TimeoutError:
-            raise ConnectionError("client-stalled") from None
+            self._stalled = True
+        if self._stalled:
+            raise ConnectionError("client-stalled")
 
     async def _linger(self) -> None:
         left = _LINGER_BYTES

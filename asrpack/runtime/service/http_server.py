@@ -12,8 +12,11 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asrpack.errors import KeyFileError, ToolchainError
+from asrpack.runtime.service.context import notes
+from asrpack.runtime.service.logs import log
 from asrpack.runtime.service.settings import Settings
 
 # From a connection, or the first byte of a later request, to the end of its header.
@@ -23,6 +26,11 @@ _HEADER_BYTES = 1 << 16
 _CONNECTIONS = 1000
 # Of a WebSocket: half a minute of audio at once.
 _MESSAGE_BYTES = 1 << 20
+# Of answers to pings that a WebSocket's client does not read.
+_UNREAD_BYTES = 1 << 20
+# What was sent, or waits to be, and nobody takes for so long: the kernel ends the connection, which
+# closing it would not as long as the client lives.
+_UNREAD_SECONDS = 60.0
 
 
 class PatientProtocol(H11Protocol):
@@ -54,12 +62,27 @@ class PatientProtocol(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             self._unwatch()
         elif self._deadline is None:
-            self._deadline = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+            self._deadline = self.loop.call_later(_HEADER_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        log("refused", code="header-slow", seconds=_HEADER_SECONDS)
+        self.transport.close()
 
     def _unwatch(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class BoundedProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket whose client cannot fill memory with answers that it does not read."""
+
+    def handle_ping(self) -> None:
+        """Answers; whoever only asks is cut off."""
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > _UNREAD_BYTES:
+            notes(self.scope)["code"] = "client-stalled"  # type: ignore[arg-type]
+            self.transport.abort()
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -75,6 +98,10 @@ def bind(settings: Settings) -> socket.socket:
         )[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * _UNREAD_SECONDS)
+            )
         sock.bind(address)
     except OSError as error:
         raise ToolchainError(
@@ -112,6 +139,7 @@ def run(app: ASGIApp, settings: Settings, sock: socket.socket) -> None:
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
+        ws=BoundedProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -101,7 +101,7 @@ class _Conversation(Conversation):
                 code="signal",
                 remedy='send {"signal": "start"}, then samples, then {"signal": "end"}',
             )
-        spoken = await self._opened().finish()
+        spoken = await self.incoming.while_connected(self._opened().finish())
         note_text(self.service, self.socket.scope, spoken.text)
         await self.socket.send_json(
             {

@@ -82,5 +82,5 @@ class _Undecided(Conversation):
 
     def _choose(self, kind: type[Conversation]) -> Conversation:
         chosen = kind(self.service, self.socket)
-        chosen.stack = self.stack
+        chosen.stack, chosen.incoming = self.stack, self.incoming
         return chosen

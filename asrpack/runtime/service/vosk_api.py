@@ -55,7 +55,7 @@ class VoskConversation(Conversation):
                 "neither a configuration nor the end of a stream", code="message", remedy=_REMEDY
             )
         stream = await self._open()
-        spoken = await stream.finish()
+        spoken = await self.incoming.while_connected(stream.finish())
         answer = self._result(spoken.segments[stream.ended :])
         await self._opened.aclose()
         self._stream = None

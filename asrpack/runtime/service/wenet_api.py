@@ -47,7 +47,7 @@ class WenetConversation(Conversation):
                 remedy='send {"signal": "start"}, then samples, then {"signal": "end"}',
             )
         stream = self._opened()
-        spoken = await stream.finish()
+        spoken = await self.incoming.while_connected(stream.finish())
         rest = spoken.segments[stream.ended :]
         if rest or not self._said:
             await self._final(rest)

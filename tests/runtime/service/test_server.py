@@ -255,6 +255,8 @@ def test_those_who_dawdle_are_cut_off(server: Running) -> None:
                 open_ones.discard(connection)
     assert not open_ones
     assert b" 408 " in slow_body.recv(1000)
+    assert len(server.logged(code="header-slow")) >= 3
+    assert server.logged(code="upload-slow", status=408)
 
 
 def test_requests_have_ids_and_lines_without_text(server: Running) -> None:
