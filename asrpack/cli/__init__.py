@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "personalize",
         "Make each customer's own bundle from one build.",
     ),
+    "registry": ("registry", "registry", "Show who got which bundles and licences."),
     "bench": ("bench", "bench", "Measure how fast a bundle is here, and its memory."),
     "stress": ("stress", "stress", "Load a service with many clients at once; measure it."),
     "trace": ("trace", "trace", "Find out whose copy a model was made from."),

@@ -63,6 +63,16 @@ Trust = Annotated[
     list[Path] | None,
     typer.Option(metavar="PUBLIC_KEY", help="The vendor's public key.", show_default=False),
 ]
+RegistryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--registry",
+        metavar="FILE",
+        help="Who got what; the licence is written there, too. Default: registry.sqlite beside "
+        "the artifact that the bundle lies in, if there is one.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
@@ -96,6 +106,7 @@ def issue(
         ),
     ] = None,
     ml_dsa: MlDsa = None,
+    registry: RegistryFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +139,7 @@ def issue(
         post_quantum=read_post_quantum(ml_dsa),
         issued=issued,
     )
-    _write(output, data, bundle, force, as_json)
+    _write(output, data, bundle, registry, force, as_json)
 
 
 @license.command()
@@ -150,6 +161,7 @@ def renew(
     ] = None,
     trust: Trust = None,
     ml_dsa: MlDsa = None,
+    registry: RegistryFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -189,7 +201,7 @@ def renew(
         post_quantum=read_post_quantum(ml_dsa),
         issued=issued,
     )
-    _write(output, data, bundle, force, as_json)
+    _write(output, data, bundle, registry, force, as_json)
 
 
 @license.command()
@@ -328,10 +340,15 @@ def _open(bundle: Path, escrow: str, signer: Key) -> tuple[LicensedBundle, bytes
     return subject, secret
 
 
-def _write(output: Path, data: bytes, bundle: Path, force: bool, as_json: bool) -> None:
+def _write(
+    output: Path, data: bytes, bundle: Path, registry: Path | None, force: bool, as_json: bool
+) -> None:
+    """The licence, and before it what the registry says of it."""
     from asrpack.bundle.licence import read_licence
     from asrpack.cli.files import write_bytes
     from asrpack.errors import InputError
+    from asrpack.protect.registry import Issued, Registry
+    from asrpack.report.results import registry_near
 
     if output.resolve().is_relative_to(bundle.resolve()):
         raise InputError(
@@ -347,12 +364,18 @@ def _write(output: Path, data: bytes, bundle: Path, force: bool, as_json: bool) 
             place=str(output),
             remedy="choose another name, or --force to replace it",
         )
-    write_bytes(output, data, code="license-unwritable")
     found = read_licence(data, str(output))
+    registry = registry or registry_near(bundle)
+    if registry is not None:
+        Registry(registry).add(Issued.of(found))
+    write_bytes(output, data, code="license-unwritable")
     if as_json:
-        _print_json({"licence": str(output), **found.body()})
+        kept = {} if registry is None else {"registry": str(registry)}
+        _print_json({"licence": str(output), **kept, **found.body()})
         return
     typer.echo(f"wrote {output}")
+    if registry is not None:
+        typer.echo(f"  registry    {registry}")
     for line in _lines(found):
         typer.echo(line)
 

@@ -84,13 +84,13 @@ def personalize(
     from asrpack.pipeline.events import listener
     from asrpack.pipeline.personalize import Request, plan_customers
     from asrpack.pipeline.personalize import personalize as make_all
-    from asrpack.report.results import CUSTOMERS
+    from asrpack.report.results import CUSTOMERS, REGISTRY
 
     request = Request(
         artifact=artifact,
         customers=_customers(customer, recipient, customers),
         out=out or artifact / CUSTOMERS,
-        registry=registry or artifact.absolute().parent / "registry.sqlite",
+        registry=registry or artifact.absolute().parent / REGISTRY,
         escrow=SecretSource.parse(escrow) if escrow else None,
         jobs=jobs or max(1, (os.cpu_count() or 1) // 2),
         overrides=tuple(overrides or ()),

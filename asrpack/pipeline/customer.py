@@ -50,7 +50,7 @@ from asrpack.pipeline.plan import SourceDigests, Step
 from asrpack.pipeline.results import lock_record, place_accepted, place_rejected
 from asrpack.pipeline.runner import Runner
 from asrpack.protect.licence import issue, open_data_keys
-from asrpack.protect.registry import Record, Registry, mark_commitment
+from asrpack.protect.registry import Issued, Record, Registry, mark_commitment
 from asrpack.recipe.customers import Customer
 from asrpack.report.results import REJECTED
 from asrpack.stages.render import Render
@@ -184,7 +184,8 @@ class CustomerBuilds:
         began = time.perf_counter()
         bundle = entries["seal"].path(BUNDLE)
         record, licence = self._record(customer, bundle)
-        self._registry.add(record)
+        issued = [] if licence is None else [Issued.of(read_licence(licence, LICENCE))]
+        self._registry.add(record, *issued)
         lock = self._lock(customer, artifact, entries)
         place_accepted(artifact, lock, plan.locked.loaded.data, entries)
         # Never a licence beside a bundle that it is not for.

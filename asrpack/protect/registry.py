@@ -1,7 +1,8 @@
-"""Who got what: every bundle made for a customer, in an SQLite file that the vendor keeps.
+"""Who got what: every bundle made for a customer, and every licence, in an SQLite file that the
+vendor keeps.
 
-Nothing secret is in it. A row is written before its bundle appears, so there is no bundle without
-one; a row may be of a bundle that a killed run never finished. Rows are never changed.
+Nothing secret is in it. A row is written before its file appears, so there is no bundle and no
+licence without one; a row may be of what a killed run never finished. Rows are never changed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
+from asrpack.bundle.licence_body import Licence
 from asrpack.bundle.verify import canonical_json
 from asrpack.errors import InputError
 from asrpack.protect.watermark import SCHEME
@@ -62,10 +65,63 @@ class Record:
     created: str
 
 
-_COLUMNS = [item.name for item in fields(Record)]
-_TABLE = f"""CREATE TABLE bundles (
-{", ".join(f"{n} TEXT{'' if n == 'licence_id' else ' NOT NULL'}" for n in _COLUMNS)},
-PRIMARY KEY (bundle_id)) STRICT"""
+@dataclass(frozen=True)
+class Issued:
+    """One licence, the first of a bundle or a renewal.
+
+    Attributes:
+        licence_id: UUID (version 4).
+        bundle_id: of the bundle that it opens.
+        customer: the customer's id.
+        recipient: id of the customer's key.
+        signer: id of the key that signed it.
+        issued, not_before, expires: UTC, ``2026-01-31T12:00:00Z``; ``expires`` None: never.
+        grace_days: that it works after ``expires``.
+        streams: recognitions at a time; None: any number.
+        hosts: how many it is bound to; 0: any.
+        sequence: grows with every licence for a bundle and a recipient.
+        supersedes: ``licence_id`` of the licence that it renews, or None.
+    """
+
+    licence_id: str
+    bundle_id: str
+    customer: str
+    recipient: str
+    signer: str
+    issued: str
+    not_before: str
+    expires: str | None
+    grace_days: int
+    streams: int | None
+    hosts: int
+    sequence: int
+    supersedes: str | None
+
+    @classmethod
+    def of(cls, licence: Licence) -> Issued:
+        """What the registry says of a licence."""
+        body = licence.body() | {
+            "signer": licence.signer,
+            "streams": licence.terms.streams,
+            "hosts": len(licence.terms.hosts),
+        }
+        return cls(**{item.name: body[item.name] for item in fields(cls)})
+
+
+_Row = TypeVar("_Row", Record, Issued)
+_TABLES = {Record: ("bundles", "bundle_id"), Issued: ("licences", "licence_id")}
+_TYPES = {
+    "str": "TEXT NOT NULL",
+    "str | None": "TEXT",
+    "int": "INTEGER NOT NULL",
+    "int | None": "INTEGER",
+}
+
+
+def _creation(kind: type[Any]) -> str:
+    table, key = _TABLES[kind]
+    columns = ", ".join(f"{item.name} {_TYPES[str(item.type)]}" for item in fields(kind))
+    return f"CREATE TABLE IF NOT EXISTS {table} ({columns}, PRIMARY KEY ({key})) STRICT"
 
 
 def mark_commitment(key: bytes, customer: str) -> str:
@@ -83,27 +139,37 @@ class Registry:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def add(self, record: Record) -> None:
-        """Writes a row, to the disk; makes the file (0600) where there is none.
+    def add(self, *rows: Record | Issued) -> None:
+        """Writes rows, to the disk, all or none; makes the file (0600) where there is none.
 
         Raises:
             InputError: it is not a registry, is damaged, or cannot be written.
         """
-        marks = ", ".join("?" * len(_COLUMNS))
         with self._open(writes=True) as database:
-            database.execute(f"INSERT INTO bundles VALUES ({marks})", astuple(record))
+            for row in rows:
+                values, (table, _) = astuple(row), _TABLES[type(row)]
+                marks = ", ".join("?" * len(values))
+                database.execute(f"INSERT INTO {table} VALUES ({marks})", values)
 
     def records(self) -> list[Record]:
-        """All rows, in the order they were written.
+        """All bundles, in the order they were written.
 
         Raises:
             InputError: there is no such file, it is not a registry, or is damaged.
         """
-        return self._select("")
+        return self._select(Record)
+
+    def licences(self) -> list[Issued]:
+        """All licences, in the order they were written.
+
+        Raises:
+            InputError: as :meth:`records`.
+        """
+        return self._select(Issued)
 
     def made(self, request: str) -> list[Record]:
         """The rows of a request; none where there is no file yet."""
-        return self._select("WHERE request = ?", request) if self.path.exists() else []
+        return self._select(Record, "request", request) if self.path.exists() else []
 
     def customers(self, commitment: str) -> list[str]:
         """Ids of all whose copies were marked with one key and one original, each once.
@@ -111,7 +177,7 @@ class Registry:
         Raises:
             InputError: as :meth:`records`; there is nobody.
         """
-        names = [item.customer for item in self._select("WHERE commitment = ?", commitment)]
+        names = [item.customer for item in self._select(Record, "commitment", commitment)]
         if not names:
             raise InputError(
                 "nobody in the registry has a copy that was marked with this key and original",
@@ -121,11 +187,17 @@ class Registry:
             )
         return list(dict.fromkeys(names))
 
-    def _select(self, where: str, *values: str) -> list[Record]:
+    def _select(self, kind: type[_Row], column: str = "", *values: str) -> list[_Row]:
+        table, _ = _TABLES[kind]
+        columns = ", ".join(item.name for item in fields(kind))
+        where = f"WHERE {column} = ?" if column else ""
         with self._open(writes=False) as database:
-            columns = ", ".join(_COLUMNS)
-            rows = database.execute(f"SELECT {columns} FROM bundles {where} ORDER BY rowid", values)
-            return [Record(*row) for row in rows]
+            there = database.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,))
+            # A registry that licences were not written to before has no table of them.
+            if kind is Issued and there.fetchone() is None:
+                return []
+            query = f"SELECT {columns} FROM {table} {where} ORDER BY rowid"
+            return [kind(*row) for row in database.execute(query, values)]
 
     @contextlib.contextmanager
     def _open(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
@@ -152,11 +224,13 @@ class Registry:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if (application, version, tables) == (0, 0, 0) and writes:
-            database.execute(_TABLE)
             database.execute(f"PRAGMA application_id = {_APPLICATION}")
             database.execute(f"PRAGMA user_version = {_FORMAT}")
         elif (application, version) != (_APPLICATION, _FORMAT):
             raise _refused("format", self.path, "this is not a registry of this version of asrpack")
+        if writes:
+            for kind in _TABLES:
+                database.execute(_creation(kind))
 
     def _explain(self, error: sqlite3.Error) -> InputError:
         if not self.path.exists():

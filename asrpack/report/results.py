@@ -13,6 +13,8 @@ EVALUATION, GATE, SEARCH, LOCK = "evaluation.json", "gate.json", "search.json", 
 REJECTED = "rejected"
 # What `asrpack personalize` made of the build.
 CUSTOMERS = "customers"
+# Who got what, beside the artifacts.
+REGISTRY = "registry.sqlite"
 # A copy of the recipe, to build again from.
 RECIPE = "recipe.yaml"
 _FORMATS = {EVALUATION: 1, SEARCH: 1, LOCK: 2}
@@ -100,3 +102,12 @@ def _no_results(folder: Path) -> InputError:
         place=str(folder),
         remedy="give the folder that `asrpack build` left, <name>-<version>-<build>",
     )
+
+
+def registry_near(bundle: Path) -> Path | None:
+    """The registry beside the artifact that a bundle, or a customer's, lies in, if there is one."""
+    for folder in bundle.resolve().parents:
+        beside = folder.parent / REGISTRY
+        if (folder / LOCK).is_file() and beside.is_file():
+            return beside
+    return None

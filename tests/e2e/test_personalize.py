@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from asrpack.bundle.keys import WATERMARK, armour, recipient_private
+from asrpack.bundle.licence import read_licence
 from asrpack.bundle.opening import open_sealed
 from asrpack.errors import KeyFileError
-from asrpack.protect.registry import Registry
+from asrpack.protect.registry import Issued, Registry
 from tests.e2e.conftest import RECIPE, Workshop, make_workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -170,6 +171,10 @@ def test_the_registry_says_who_got_what_and_no_secret(vendor: Vendor, made: Any)
         assert [row.opened_by] == metadata["recipients"]
         assert row.commitment == metadata["watermark"]
     assert rows["beta"].opened_by != rows["beta"].recipient
+    (licence,) = vendor.registry.licences()
+    assert licence == Issued.of(
+        read_licence((vendor.folder("beta") / "licence.json").read_bytes(), "beta")
+    )
     data = vendor.registry.path.read_bytes()
     for path in (*vendor.shop.keys.glob("*.key"), vendor.shop.keys / "vendor.pem"):
         body = b"".join(path.read_bytes().splitlines()[1:-1])

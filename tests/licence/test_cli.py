@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from asrpack.bundle.host import HostBinding
 from asrpack.bundle.licence_body import DAY
 from asrpack.bundle.metadata import utc
 from asrpack.cli import main
+from asrpack.protect.registry import Issued, Registry
+from asrpack.report.results import REGISTRY
 from tests.licence.vendor import NOW, Vendor, read
 
 Capture = pytest.CaptureFixture[str]
@@ -71,6 +75,66 @@ def test_issue(vendor: Vendor, tmp_path: Path, capsys: Capture) -> None:
     assert main(issue(vendor, path, "--force")) == 0
     assert path.read_bytes() != before
     assert list(tmp_path.iterdir()) == [path, host] or {path, host} == set(tmp_path.iterdir())
+
+
+def test_what_is_issued_and_renewed_is_in_the_registry(
+    vendor: Vendor, tmp_path: Path, capsys: Capture
+) -> None:
+    first, second, file = (tmp_path / name for name in ("a.json", "b.json", "registry.sqlite"))
+    given = ["--registry", file, "--json"]
+    assert main(issue(vendor, first, "--days", 30, "--streams", 4, *given)) == 0
+    assert json.loads(capsys.readouterr().out)["registry"] == str(file)
+    assert main(renew(vendor, first, second, "--days", 90, "--grace", 7, *given)) == 0
+    capsys.readouterr()
+    assert main(["registry", str(file), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["bundles"] == []
+    bodies = [read(path.read_bytes()) for path in (first, second)]
+    for said, licence in zip(shown["licences"], bodies, strict=True):
+        body = licence.body() | {"signer": licence.signer, "streams": 4, "hosts": 0}
+        assert said == {name: body[name] for name in said}
+    assert shown["licences"][1]["supersedes"] == bodies[0].licence_id
+    assert main(["registry", str(file), "--customer", "acme"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("acme  bundle ") and "sequence 1" in lines[1]
+    assert lines[3].endswith(
+        f"ends {utc(NOW + 90 * DAY)} and 7 days, renews {bodies[0].licence_id}"
+    )
+    assert main(["registry", str(file), "--customer", "beta"]) == 0
+    assert capsys.readouterr().out == ""
+    data = file.read_bytes()
+    assert not any(licence.wrapped in data for licence in bodies)
+    for path in (vendor.signing, vendor.escrow, vendor.customer):
+        assert b"".join(path.read_bytes().splitlines()[1:-1]) not in data
+
+
+def test_no_licence_without_its_row(vendor: Vendor, tmp_path: Path, capsys: Capture) -> None:
+    path, file = tmp_path / "licence.json", tmp_path / "registry.sqlite"
+    file.write_text("customer,recipient\n" * 100)
+    assert main(issue(vendor, path, "--registry", file)) == 3
+    assert "registry" in capsys.readouterr().err and not path.exists()
+    # What cannot be issued leaves no row.
+    file.unlink()
+    path.write_text("")
+    assert main(issue(vendor, path, "--registry", file)) == 3
+    assert not file.exists()
+
+
+def test_the_registry_beside_the_artifact_is_found(
+    vendor: Vendor, tmp_path: Path, capsys: Capture
+) -> None:
+    customer = tmp_path / "artifacts" / "digits-1-cpu" / "customers" / "acme"
+    shutil.copytree(vendor.bundle, customer / "bundle")
+    own, registry = replace(vendor, bundle=customer / "bundle"), tmp_path / "artifacts" / REGISTRY
+    for folder in (customer, customer.parents[1]):
+        (folder / "asrpack.lock").write_text("{}")
+    assert main(issue(own, customer / "licence.json")) == 0
+    assert not registry.exists(), "none is made where none was"
+    Registry(registry).add()
+    assert main(renew(own, customer / "licence.json", customer / "new.json")) == 0
+    assert str(registry) in capsys.readouterr().out
+    (row,) = Registry(registry).licences()
+    assert row == Issued.of(read((customer / "new.json").read_bytes()))
 
 
 def test_signed_with_ml_dsa_too(vendor: Vendor, tmp_path: Path, capsys: Capture) -> None:

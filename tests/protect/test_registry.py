@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asrpack.errors import InputError
-from asrpack.protect.registry import Record, Registry, mark_commitment
+from asrpack.protect.registry import Issued, Record, Registry, mark_commitment
 
 KEY = bytes(range(32))
 RECORD = Record(
@@ -29,6 +29,22 @@ RECORD = Record(
     mark=mark_commitment(KEY, "acme"),
     licence_id=None,
     created="2026-11-30T12:00:00Z",
+)
+
+LICENCE = Issued(
+    licence_id="0d0e7a2f-93a8-4c0f-8f53-2a8d1c9be0aa",
+    bundle_id=RECORD.bundle_id,
+    customer="acme",
+    recipient="3" * 64,
+    signer="4" * 64,
+    issued="2026-11-30T12:00:00Z",
+    not_before="2026-11-30T12:00:00Z",
+    expires=None,
+    grace_days=0,
+    streams=2,
+    hosts=0,
+    sequence=1,
+    supersedes=None,
 )
 
 
@@ -54,6 +70,22 @@ def test_what_was_added_is_there(registry: Registry) -> None:
     registry.add(licensed)
     assert Registry(registry.path).records() == [RECORD, licensed]
     assert registry.path.stat().st_mode & 0o777 == 0o600, "it lists the customers"
+
+
+def test_licences_are_added_to_a_registry_that_had_none(registry: Registry) -> None:
+    registry.add(RECORD)
+    with sqlite3.connect(registry.path) as database:
+        database.execute("DROP TABLE licences")
+    assert registry.licences() == []
+    registry.add(LICENCE)
+    assert (registry.records(), registry.licences()) == ([RECORD], [LICENCE])
+
+
+def test_all_rows_or_none(registry: Registry) -> None:
+    registry.add(LICENCE)
+    with pytest.raises(InputError):
+        registry.add(RECORD, LICENCE)
+    assert (registry.records(), registry.licences()) == ([], [LICENCE])
 
 
 def test_a_request_is_found_in_the_order_it_was_made(registry: Registry) -> None:
