@@ -1,4 +1,8 @@
-"""The OpenAPI 3.1 document of the HTTP interface."""
+"""The OpenAPI 3.1 document of the HTTP interface.
+
+OpenAPI has no WebSockets: theirs are ``GET`` requests that are answered with 101, as the handshake
+is, and what is said after it is told in words.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,19 @@ _PROBLEMS = {
     "415": "Not a form, or not audio that can be decoded.",
     "429": "Busy; Retry-After says when to come back.",
     "503": "Shutting down, or the licence is over.",
+}
+_SAMPLES = "16-bit samples, little-endian, mono"
+_SOCKETS = {
+    "/paddlespeech/asr/streaming": "PaddleSpeech's streaming server: "
+    f'{{"signal": "start"}}, {_SAMPLES}, {{"signal": "end"}}; every packet is answered with '
+    "`result`, the text so far.",
+    "/vosk": f'Vosk\'s server: perhaps {{"config": {{"sample_rate": 16000}}}}, {_SAMPLES}, '
+    '{"eof" : 1}; answers have `partial`, or `result` and `text`.',
+    "/wenet": f'WeNet\'s server: {{"signal": "start"}}, {_SAMPLES}, {{"signal": "end"}}; answers '
+    "have `type`, up to speech_end, and `nbest`.",
+    "/funasr": 'FunASR\'s server: {"is_speaking": true, "mode": "2pass"}, '
+    f'{_SAMPLES}, {{"is_speaking": false}}; answers have `mode`, `text` and `is_final`.',
+    "/": "Vosk's, WeNet's or FunASR's protocol: the first message tells.",
 }
 
 
@@ -42,6 +59,7 @@ def openapi_document(about: BundleMetadata, *, keys: bool) -> Json:
             },
             "/paddlespeech/asr": {"post": _paddlespeech()},
             "/paddlespeech/asr/help": {"get": _get("What PaddleSpeech's route takes.")},
+            **{path: {"get": _socket(text)} for path, text in _SOCKETS.items()},
             "/health": {"get": _open("Whether the process lives.")},
             "/ready": {"get": _open("Whether it takes requests; 503 if not.")},
             "/metrics": {"get": _open("For Prometheus.")},
@@ -102,6 +120,20 @@ def _paddlespeech() -> Json:
         "summary": "Transcribe a recording, as PaddleSpeech's server does.",
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {"200": {"description": text}},
+    }
+
+
+def _socket(text: str) -> Json:
+    responses = {
+        "101": "The WebSocket is open.",
+        "403": "No API key, or not one of this service; or the page of another origin.",
+        "404": "The request asks for no WebSocket.",
+    }
+    return {
+        "summary": "Open a WebSocket.",
+        "description": text,
+        "x-websocket": True,
+        "responses": {status: {"description": told} for status, told in responses.items()},
     }
 
 

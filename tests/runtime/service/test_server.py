@@ -17,6 +17,7 @@ import numpy as np
 import openai
 import pytest
 import soundfile
+from websockets.sync.client import connect
 
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.recognizer import Recognizer
@@ -285,7 +286,19 @@ def test_monitoring_and_the_interface_document(server: Running) -> None:
     for path, methods in paths.items():
         for method in methods:
             found = httpx.request(method, server.url + path.replace("{model}", "tiny"))
-            assert found.status_code == {PATH: 415, "/paddlespeech/asr": 400}.get(path, 200)
+            special = {PATH: 415, "/paddlespeech/asr": 400}
+            expected = 404 if "x-websocket" in methods[method] else special.get(path, 200)
+            assert found.status_code == expected
+
+
+def test_the_interface_document_has_every_websocket(server: Running) -> None:
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    described = {
+        path for path, item in document["paths"].items() if "x-websocket" in item.get("get", {})
+    }
+    assert described == {"/", "/paddlespeech/asr/streaming", "/vosk", "/wenet", "/funasr"}
+    for path in described:
+        connect(server.url.replace("http", "ws") + path).close()
 
 
 def test_no_other_origin_is_allowed(server: Running) -> None:
