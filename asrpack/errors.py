@@ -7,6 +7,24 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C stopped, as shells have it."""
+
+
+def interruption(verb: str, *, resumes: bool) -> str:
+    """What a command says that Ctrl-C stopped.
+
+    Args:
+        resumes: it keeps what it had finished.
+    """
+    if resumes:
+        how = "the same command goes on where it stopped"
+    elif verb in ("run", "transcribe"):
+        how = "start it again; with -o FOLDER it can go on where it stopped"
+    else:
+        how = "start it again"
+    return f"{verb} interrupted: {how}"
+
 
 class AsrpackError(Exception):
     """An expected failure. The command line prints it without a traceback.

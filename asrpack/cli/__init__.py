@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from asrpack import __version__
 from asrpack.cli.apps import new_app
-from asrpack.errors import AsrpackError, ToolchainError
+from asrpack.errors import INTERRUPTED, AsrpackError, ToolchainError, interruption
 
 # verb: (module, function, one line of help)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -100,7 +100,7 @@ def _root(
     """Compile trained speech recognition models into sealed bundles that run offline.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 recipe or input, 4 toolchain or environment,
-    5 gate not met, 6 integrity or signature, 7 licence or key, 8 something differs.
+    5 gate not met, 6 integrity or signature, 7 licence or key, 8 something differs, 130 Ctrl-C.
     """
 
 
@@ -111,15 +111,16 @@ def main(argv: list[str] | None = None) -> int:
         app(args=list(_argv), prog_name="asrpack", standalone_mode=True)
     except AsrpackError as error:
         return _report(error)
+    except KeyboardInterrupt:
+        return _interrupted()
     except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # Typer makes that of KeyboardInterrupt
+            return _interrupted()
         return stop.code if isinstance(stop.code, int) else INTERNAL_ERROR
     except ModuleNotFoundError as error:
         if (error.name or "asrpack").startswith("asrpack"):
             return _report_bug()
         return _report(_missing_package(error))
-    except KeyboardInterrupt:
-        typer.echo("asrpack: interrupted; the same command goes on where it stopped", err=True)
-        return 130
     except Exception:
         return _report_bug()
     return 0
@@ -144,6 +145,14 @@ def _report(error: AsrpackError) -> int:
     else:
         typer.echo(f"asrpack: {error}", err=True)
     return error.exit_code
+
+
+def _interrupted() -> int:
+    verb, *more = _argv or ["asrpack"]
+    into_folder = verb == "run" and any(item.startswith(("-o", "--output")) for item in more)
+    resumes = verb in ("build", "personalize") or into_folder
+    typer.echo(f"asrpack: {interruption(verb, resumes=resumes)}", err=True)
+    return INTERRUPTED
 
 
 def _missing_package(error: ModuleNotFoundError) -> ToolchainError:

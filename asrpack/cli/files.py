@@ -24,10 +24,11 @@ def write_bytes(path: Path, data: bytes, *, code: str) -> None:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise InputError(
             f"cannot write: {error.strerror}",
             code=code,
             place=str(path),
             remedy="give a folder that is there and writable with -o",
         ) from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ class Artifact:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Holds the folder against other builds, and clears what a killed one left."""
+        """Holds the folder against other builds; clears what one that was stopped left."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -48,11 +48,15 @@ class Artifact:
                 remedy="wait for it, or build into another folder with --out",
             ) from None
         try:
-            for item in self.folder.glob(f"{_PARTIAL}*"):
-                _remove(item)
+            self._clear()
             yield
         finally:
+            self._clear()
             lock.release()
+
+    def _clear(self) -> None:
+        for item in self.folder.glob(f"{_PARTIAL}*"):
+            _remove(item)
 
     def previous(self) -> Mapping[str, Mapping[str, Any]]:
         """Components by stage as of the last build; empty where there was none."""

@@ -17,7 +17,7 @@ from pathlib import Path
 # Python's bytecode cache inside a bundle would be files that nobody signed.
 sys.dont_write_bytecode = True
 
-from asrpack.errors import AsrpackError, UsageError  # noqa: E402
+from asrpack.errors import INTERRUPTED, AsrpackError, UsageError, interruption  # noqa: E402
 from asrpack.runtime.bench import flags as bench  # noqa: E402
 from asrpack.runtime.service.flags import add_flags, settings_of  # noqa: E402
 
@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AsrpackError as error:
         return _report(error, as_json=getattr(options, "json", False))
     except KeyboardInterrupt:
-        return 130
+        resumes = getattr(options, "output", None) is not None
+        print(f"asrpack: {interruption(options.verb, resumes=resumes)}", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from asrpack.errors import InputError
 from asrpack.runtime.recordings import NamedAudio
@@ -59,6 +60,7 @@ def transcribe_all(
     workers: int,
     fail: Callable[[InputError], None],
     tell: Callable[[Tally], None],
+    stop: Event,
 ) -> Tally:
     """Transcribes each, and puts what comes of it where it belongs, in their order.
 
@@ -67,6 +69,7 @@ def transcribe_all(
         claim: where a transcript goes; None if it is there already.
         fail: told of each recording that cannot be transcribed, or its transcript written.
         tell: called after each recording.
+        stop: ends what is under way; set when an error, or Ctrl-C, ends all.
 
     Raises:
         AsrpackError: that is not an InputError: no other recording would fare better.
@@ -107,6 +110,9 @@ def transcribe_all(
                 settle()
         while pending:
             settle()
+    except BaseException:
+        stop.set()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
     return tally

@@ -113,6 +113,7 @@ def run(
             workers=min(workers, recognizer.places or workers),
             fail=progress.fail,
             tell=progress.tell,
+            stop=wishes.stop,
         )
     progress.clear()
     if layout.folder is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import CancelledError
+from dataclasses import asdict, dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO
 
 from asrpack.bundle.model import ModelDescription
@@ -33,12 +35,23 @@ class Wishes:
     Attributes:
         nbest: how many hypotheses to list; 0 for none.
         times: find when each unit was spoken.
+        stop: set, what is under way ends with ``CancelledError``.
     """
 
     method: str
     hotwords: ContextGraph | None = None
     nbest: int = 0
     times: bool = False
+    stop: Event = field(default_factory=Event)
+
+    def go_on(self) -> None:
+        """Called between the pieces of a recording.
+
+        Raises:
+            CancelledError: nobody waits for it any more.
+        """
+        if self.stop.is_set():
+            raise CancelledError
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,7 @@ def transcribe_audio(
                 place=str(path),
                 remedy="leave --nbest out, or cut the recording at pauses",
             )
+        wishes.go_on()
         encoded, nbest = recognizer.recognise(piece.samples, wishes.method, wishes.hotwords)
         best.append(nbest[0])
         if wishes.nbest:
@@ -205,6 +219,7 @@ def stream_file(streams: StreamingRecognizer, path: Path, wishes: Wishes) -> Tra
     for block in stream_audio(source_of(path), about.sample_rate):
         count += len(block)
         for start in range(0, len(block), piece):
+            wishes.go_on()
             stream.accept(block[start : start + piece])
     hypothesis = stream.finish()
     segments = [

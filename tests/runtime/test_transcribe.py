@@ -16,11 +16,13 @@ import soundfile
 import webvtt
 
 from asrpack.runtime.output_folder import JOURNAL
+from tests.interrupts import interrupt, start
 from tests.runtime.conftest import Sealed
 from tests.runtime.test_commands import inside, keys, outside
 from tests.runtime.test_recognizer import NOISE
 
 QUIET = {"PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT = os.environ | QUIET
 
 
 @pytest.fixture
@@ -127,8 +129,9 @@ def test_a_folder_goes_on_where_it_was(sealed_once: Sealed, audio: Path, tmp_pat
     assert [path for path in out.rglob(".*") if path.name != JOURNAL] == []
 
 
-def test_a_run_that_was_killed_is_finished(
-    sealed_once: Sealed, audio: Path, tmp_path: Path
+@pytest.mark.parametrize("how", ["kill", "interrupt"])
+def test_a_run_that_was_stopped_is_finished(
+    sealed_once: Sealed, audio: Path, tmp_path: Path, how: str
 ) -> None:
     """Whatever it was doing: files are whole or not there, and the rest is done."""
     many = tmp_path / "many"
@@ -137,14 +140,17 @@ def test_a_run_that_was_killed_is_finished(
         os.link(audio / "a.wav", many / f"{number:03}.wav")
     out = tmp_path / "out"
     words = ["run", sealed_once.path, many, "-o", out, *keys(sealed_once)]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "asrpack", *map(str, words)], stderr=subprocess.DEVNULL
-    )
+    child = start([sys.executable, "-m", "asrpack", *map(str, words)])
     while len(list(out.glob("*.txt"))) < 20:
         assert child.poll() is None
         time.sleep(0.005)
-    child.kill()
-    child.wait()
+    if how == "interrupt":
+        told = "asrpack: run interrupted: the same command goes on where it stopped"
+        assert interrupt(child) == told
+        assert [path for path in out.rglob(".*") if path.name != JOURNAL] == []
+    else:
+        child.kill()
+        child.communicate()
     with (out / JOURNAL).open("a") as journal:
         journal.write('{"output": "1')  # as where the power goes
     before = set(texts(out).values())
@@ -155,6 +161,22 @@ def test_a_run_that_was_killed_is_finished(
     after = {name: text for name, text in texts(out).items() if name.endswith(".txt")}
     assert len(after) == 200 and set(after.values()) <= before
     assert "200 there already" in outside(*words).stderr
+
+
+@pytest.mark.parametrize("module", ["asrpack", "asrpack.runtime"])
+def test_interrupted_without_a_folder_it_says_so(
+    sealed_once: Sealed, audio: Path, tmp_path: Path, module: str
+) -> None:
+    """In the middle of a long recording, too."""
+    long = tmp_path / "long.wav"
+    soundfile.write(long, np.tile(NOISE, 3600 * 16000 // len(NOISE)).astype(np.int16), 16000)
+    words = ["run", sealed_once.path, audio / "a.wav", long, *keys(sealed_once)]
+    child = start(
+        [sys.executable, "-m", module, *map(str, words)], stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
+    assert child.stdout is not None and child.stdout.readline().startswith(str(audio / "a.wav"))
+    told = "asrpack: run interrupted: start it again; with -o FOLDER it can go on where it stopped"
+    assert interrupt(child) == told
 
 
 def test_files_of_others_are_left_alone(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
