@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import zlib
 from typing import Any
+from unicodedata import combining
 
 from asrpack.runtime.timed_text import TimedSegment, TimedText, Word
+
+_LATEST = 1_000_000  # seconds
 
 
 def to_json(spoken: TimedText) -> dict[str, Any]:
@@ -13,11 +16,12 @@ def to_json(spoken: TimedText) -> dict[str, Any]:
     return {
         "text": spoken.text,
         "duration": round(spoken.duration, 3),
-        "segments": [_segment(segment) for segment in spoken.segments],
+        "segments": [segment_json(segment) for segment in spoken.segments],
     }
 
 
-def _segment(segment: TimedSegment) -> dict[str, Any]:
+def segment_json(segment: TimedSegment) -> dict[str, Any]:
+    """One of :func:`to_json`'s segments; without ``words`` where their times are not known."""
     words = [{**_word(word), "confidence": round(word.confidence, 4)} for word in segment.words]
     return {
         "text": segment.text,
@@ -25,6 +29,58 @@ def _segment(segment: TimedSegment) -> dict[str, Any]:
         "end": round(segment.end, 3),
         **({"words": words} if words else {}),
     }
+
+
+def from_json(shape: Any) -> TimedText:
+    """What :func:`to_json` makes, of whoever it comes from.
+
+    Raises:
+        ValueError: of another shape, with times that are none, or words that are not in its text.
+    """
+    segments = tuple(map(_segment_of, _list(shape, "segments")))
+    return TimedText(_text(shape, "text"), _number(shape, "duration"), segments)
+
+
+def _segment_of(raw: Any) -> TimedSegment:
+    text, words, at = _text(raw, "text"), [], 0
+    for item in _list(raw, "words") if "words" in raw else ():
+        words.append(_word_of(item))
+        at = text.find(words[-1].text, at)
+        if at < 0:
+            raise ValueError(f"{words[-1].text[:40]!r} is not in its segment's text, or too early")
+        at += len(words[-1].text)
+    return TimedSegment(text, _number(raw, "start"), _number(raw, "end"), tuple(words))
+
+
+def _word_of(raw: Any) -> Word:
+    text = _text(raw, "word")
+    # Of those that take no room, a subtitle would hold any number.
+    if not text.strip() or all(map(combining, text)):
+        raise ValueError(f"the word {text[:40]!r} has nothing to show")
+    confidence = _number(raw, "confidence", most=1)
+    return Word(text, _number(raw, "start"), _number(raw, "end"), confidence)
+
+
+def _list(raw: Any, name: str) -> list[Any]:
+    found = raw.get(name) if isinstance(raw, dict) else None
+    if not isinstance(found, list):
+        raise ValueError(f"{name} is no list")
+    return found
+
+
+def _text(raw: Any, name: str) -> str:
+    found = raw.get(name) if isinstance(raw, dict) else None
+    if not isinstance(found, str):
+        raise ValueError(f"{name} is no text")
+    found.encode()  # nor is half of a surrogate pair
+    return found
+
+
+def _number(raw: dict[str, Any], name: str, most: int = _LATEST) -> float:
+    found = raw.get(name)
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found <= most:
+        raise ValueError(f"{name} is no number from 0 to {most}")
+    return float(found)
 
 
 def to_verbose_json(

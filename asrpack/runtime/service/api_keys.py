@@ -1,15 +1,23 @@
-"""Who may use the service: keys that clients send as ``Authorization: Bearer KEY``."""
+"""Who may use the service: keys that clients send as ``Authorization: Bearer KEY``.
+
+A browser sends no such header with a WebSocket. There the key may be in the name of a subprotocol
+that is offered and never chosen, as OpenAI's realtime API has it: ``asrpack-api-key.`` and the key
+in base64url, which has room for any key in what a header may hold.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import KeyFileError
 
 API_KEYS_VARIABLE = "ASRPACK_API_KEYS"
 _SHORTEST = 16
+_SUBPROTOCOL = "asrpack-api-key."
 
 
 class ApiKeys:
@@ -18,14 +26,23 @@ class ApiKeys:
     def __init__(self, keys: list[bytes]) -> None:
         self._digests = [_digest(key) for key in keys]
 
-    def allow(self, authorization: str | None) -> bool:
-        """Whether this header has one of the keys; takes as long whichever it is."""
-        scheme, _, key = (authorization or "").partition(" ")
-        digest = _digest(key.strip().encode())
+    def allow(self, authorization: str | None, subprotocols: Sequence[str] = ()) -> bool:
+        """Whether one of the keys was sent; takes as long whichever it is.
+
+        Args:
+            authorization: the header; where there is one, it counts.
+            subprotocols: those that a WebSocket offers.
+        """
+        if authorization is None:
+            key = _offered(subprotocols)
+        else:
+            scheme, _, rest = authorization.partition(" ")
+            key = rest.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
+        digest = _digest(key)
         found = False
         for known in self._digests:
             found |= hmac.compare_digest(known, digest)
-        return found and scheme.lower() == "bearer"
+        return found
 
 
 def read_api_keys(source: str) -> ApiKeys:
@@ -63,6 +80,18 @@ def keys_in(source: str) -> list[bytes]:
             remedy="put one on a line, e.g. from `openssl rand -hex 24`",
         )
     return keys
+
+
+def _offered(subprotocols: Sequence[str]) -> bytes:
+    """The key in the first subprotocol that has one; no key is empty."""
+    for name in subprotocols:
+        if name.startswith(_SUBPROTOCOL):
+            coded = name.removeprefix(_SUBPROTOCOL)
+            try:
+                return base64.b64decode(coded + "=" * (-len(coded) % 4), b"-_", validate=True)
+            except ValueError:
+                break
+    return b""
 
 
 def _digest(key: bytes) -> bytes:

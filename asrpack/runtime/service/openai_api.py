@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from asrpack.runtime.formats import to_srt, to_text, to_verbose_json, to_vtt
+from asrpack.runtime.formats import segment_json, to_srt, to_text, to_verbose_json, to_vtt
 from asrpack.runtime.service.context import Service, note_text, notes, while_connected
 from asrpack.runtime.service.errors import error_body
 from asrpack.runtime.service.openai_request import Fields, check_model, read_transcription
-from asrpack.runtime.service.transcribing import transcription
+from asrpack.runtime.service.transcribing import Transcription, transcription
 from asrpack.runtime.service.upload import read_form
 from asrpack.runtime.text import join_texts
 from asrpack.runtime.timed_text import TimedSegment, TimedText
@@ -59,17 +58,32 @@ class _Transcriptions:
             asked = read_transcription(form, service.about.name)
             async with transcription(service, scope, asked.file, asked.cutting) as found:
                 if asked.stream:
-                    await while_connected(receive, self._stream(scope, send, found.segments))
+                    # The first one tells whether it is audio at all: until then it can be refused.
+                    first = await while_connected(receive, _next(found))
+                    try:
+                        answer = self._stream(scope, send, asked, found, first)
+                        await while_connected(receive, answer)
+                    except ClientDisconnect:
+                        # It has begun, and no other can be given.
+                        raise ConnectionError("client-gone") from None
                 else:
                     spoken = await while_connected(receive, found.whole())
                     note_text(service, scope, spoken.text)
                     await _answer(asked, spoken)(scope, receive, send)
 
-    async def _stream(self, scope: Scope, send: Send, found: AsyncIterator[TimedSegment]) -> None:
-        """Server-sent events: a delta a segment, then the whole text."""
+    async def _stream(
+        self,
+        scope: Scope,
+        send: Send,
+        asked: Fields,
+        found: Transcription,
+        part: TimedSegment | None,
+    ) -> None:
+        """Server-sent events: a delta a segment, then the whole text.
+
+        ``verbose_json`` has each segment with its times, too, as OpenAI streams those of speakers.
+        """
         about = self._service.engine.recognizer.description
-        # The first one tells whether it is audio at all: until then it can be refused.
-        part = await anext(found, None)
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-store"),
@@ -82,16 +96,32 @@ class _Transcriptions:
                     new = ["", part.text] if texts else [part.text]
                     delta = join_texts(new, about.tokens, about.unit_type)
                     await _event(send, {"type": "transcript.text.delta", "delta": delta})
+                    if asked.response_format == "verbose_json":
+                        await _event(send, _segment(asked, len(texts), part))
                     texts.append(part.text)
-                part = await anext(found, None)
+                part = await _next(found)
         except Exception as error:
             notes(scope)["code"] = getattr(error, "code", "internal")
             await _event(send, error_body(error, notes(scope)["id"]))
         else:
             text = join_texts(texts, about.tokens, about.unit_type)
             note_text(self._service, scope, text)
-            await _event(send, {"type": "transcript.text.done", "text": text})
+            done: dict[str, Any] = {"type": "transcript.text.done", "text": text}
+            if asked.response_format == "verbose_json":
+                done["duration"] = round(found.seconds, 3)
+            await _event(send, done)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _next(found: Transcription) -> TimedSegment | None:
+    return await anext(found.segments, None)
+
+
+def _segment(asked: Fields, number: int, segment: TimedSegment) -> dict[str, Any]:
+    shape = segment_json(segment)
+    if "word" not in asked.granularities:
+        shape.pop("words", None)
+    return {"type": "transcript.text.segment", "id": str(number), **shape}
 
 
 def _answer(asked: Fields, spoken: TimedText) -> Response:

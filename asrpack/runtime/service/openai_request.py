@@ -12,6 +12,8 @@ from asrpack.runtime.pieces import Cutting
 from asrpack.runtime.service.errors import RequestError
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+# Which of them can come as server-sent events.
+STREAMED = ("json", "text", "verbose_json")
 GRANULARITIES = ("segment", "word")
 # What clients have built in; it stands for the bundle's model.
 ALIAS = "whisper-1"
@@ -49,8 +51,10 @@ def read_transcription(form: FormData, model: str) -> Fields:
     check_model(_text(form, "model", ALIAS), model)
     response_format = _choice(form, "response_format", "json", FORMATS)
     stream = _choice(form, "stream", "false", ("true", "false")) == "true"
-    if stream and response_format not in ("json", "text"):
-        raise _field("stream", f"{response_format} is not streamed", "ask for json or text")
+    if stream and response_format not in STREAMED:
+        raise _field(
+            "stream", f"{response_format} is not streamed", f"ask for {', '.join(STREAMED)}"
+        )
     granularities = _granularities(form)
     if granularities and response_format != "verbose_json":
         raise _field(

@@ -12,7 +12,15 @@ import pytest
 import webvtt
 from hypothesis import example, given
 
-from asrpack.runtime.formats import to_ctm, to_json, to_srt, to_text, to_verbose_json, to_vtt
+from asrpack.runtime.formats import (
+    from_json,
+    to_ctm,
+    to_json,
+    to_srt,
+    to_text,
+    to_verbose_json,
+    to_vtt,
+)
 from asrpack.runtime.formats.cues import GAP, LINE, LONGEST, SHORTEST, Cue, make_cues
 from asrpack.runtime.timed_text import TimedSegment, TimedText, Word
 from tests.runtime.formats.strategies import recordings
@@ -174,3 +182,43 @@ def test_verbose_json_has_the_fields_of_openai() -> None:
         "words": [{"word": "yes", "start": 1.0, "end": 1.25}],
     }
     assert {"segments", "words"} & set(to_verbose_json(recording(), "en", segments=False)) == set()
+
+
+@given(recordings())
+def test_json_is_read_back(spoken: TimedText) -> None:
+    shape = to_json(spoken)
+    assert to_json(from_json(json.loads(json.dumps(shape)))) == shape
+
+
+_WORD = {"word": "yes", "start": 0, "end": 1, "confidence": 1}
+_SEGMENT = {"text": "yes", "start": 0.5, "end": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"duration": None}, "duration"),
+        ({"duration": True}, "duration"),
+        ({"duration": float("nan")}, "duration"),
+        ({"duration": 1e9}, "duration"),
+        ({"text": 5}, "text"),
+        ({"text": "\ud800"}, "surrogates"),
+        ({"segments": "yes"}, "segments"),
+        ({"segments": ["yes"]}, "text"),
+        ({"segments": [{**_SEGMENT, "start": -1}]}, "start"),
+        ({"segments": [{**_SEGMENT, "words": 5}]}, "words"),
+        ({"segments": [{**_SEGMENT, "words": [5]}]}, "word"),
+        ({"segments": [{**_SEGMENT, "words": [{**_WORD, "word": "no"}]}]}, "'no' is not in"),
+        ({"segments": [{**_SEGMENT, "words": [_WORD, _WORD]}]}, "too early"),
+        ({"segments": [{**_SEGMENT, "words": [{**_WORD, "confidence": 2}]}]}, "confidence"),
+        ({"segments": [{**_SEGMENT, "words": [{**_WORD, "word": "\u0301"}]}]}, "nothing to show"),
+        ({"segments": [{**_SEGMENT, "words": [{**_WORD, "word": " "}]}]}, "nothing to show"),
+    ],
+)
+def test_json_of_another_shape_is_refused(change: dict[str, object], told: str) -> None:
+    right = {"text": "yes", "duration": 1.0, "segments": [{**_SEGMENT, "words": [_WORD]}]}
+    assert from_json(right).words[0].text == "yes"
+    with pytest.raises(ValueError, match=told):
+        from_json({**right, **change})
+    with pytest.raises(ValueError, match="segments is no list"):
+        from_json([right])
