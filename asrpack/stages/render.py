@@ -36,10 +36,10 @@ def shipped_code() -> tuple[Path, ...]:
     """The files of asrpack that ship in every bundle: ordinary, tested Python, as it is.
 
     And the compiled beam search for both machines, with its source, which the loader holds it
-    against; and the graph that detects speech, with its licence.
+    against; the graph that detects speech, with its licence; and the service's page.
     """
     folders = (PACKAGE / "bundle", PACKAGE / "runtime")
-    kinds = ("*.py", "*.c", "*.so", "*.onnx", "LICENSE")
+    kinds = ("*.py", "*.c", "*.so", "*.onnx", "LICENSE", "*.html", "*.css", "*.js", "*.svg")
     modules = [path for folder in folders for kind in kinds for path in folder.rglob(kind)]
     return (PACKAGE / "__init__.py", PACKAGE / "errors.py", *sorted(modules))
 

@@ -32,12 +32,15 @@ def test_streams_days_left_the_end_and_a_renewal(
         found = request(app, "POST", PATH, files=files)
         assert (found.status_code, found.json()["error"]["code"]) == (429, "licence-streams")
         assert found.headers["retry-after"] == "1" and str(tmp_path) not in found.text
+    told = request(app, "GET", "/health").json()
+    assert told["licensed"] and 29 <= told["licence_days_left"] <= 30
     days = f"asrpack_licence_days_left {recognizer.lease.days_left()}"
     assert days in request(app, "GET", "/metrics").text and 29 < recognizer.lease.days_left() <= 30
     host.passes(31 * DAY)
     found = request(app, "POST", PATH, files=files)
     assert (found.status_code, found.json()["error"]["code"]) == (503, "licence-expired")
     assert request(app, "GET", "/ready").status_code == 503
+    assert request(app, "GET", "/health").json()["licence_days_left"] <= 0
     drop_in(path, vendor.renew(path.read_bytes(), issued=NOW + 31 * DAY))
     assert request(app, "POST", PATH, files=files).status_code == 200
     assert request(app, "GET", "/ready").status_code == 200

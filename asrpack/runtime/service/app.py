@@ -18,7 +18,9 @@ from asrpack.runtime.service.gateway import Gateway
 from asrpack.runtime.service.openai_api import openai_routes
 from asrpack.runtime.service.openapi import openapi_document
 from asrpack.runtime.service.paddlespeech_api import paddlespeech_routes
+from asrpack.runtime.service.page import page_routes
 from asrpack.runtime.service.stream_routes import stream_routes
+from asrpack.runtime.service.subtitles_api import subtitle_routes
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -29,6 +31,8 @@ def build_app(service: Service) -> ASGIApp:
         *openai_routes(service),
         *paddlespeech_routes(service),
         *stream_routes(service),
+        *subtitle_routes(service),
+        *page_routes(),
         *_monitoring(service),
     ]
     cors = Middleware(
@@ -63,12 +67,29 @@ async def _gone(request: Request, _: Exception) -> Response:
     return Response(status_code=499)  # nobody reads it; the log has it, as nginx's
 
 
+def _told(service: Service) -> dict[str, object]:
+    """What anybody may know, and the page must: nothing that is secret."""
+    about, recognizer = service.about, service.engine.recognizer
+    left = None if recognizer.lease is None else recognizer.lease.days_left()
+    return {
+        "model": about.name,
+        "version": about.version,
+        "precision": about.precision,
+        "provider": recognizer.provider,
+        "decoding": service.method,
+        "streams": recognizer.description.streaming is not None,
+        "api_key": service.keys is not None,
+        "max_body": service.settings.max_body,
+        "licensed": recognizer.lease is not None,
+        "licence_days_left": None if left is None else round(left, 1),
+    }
+
+
 def _monitoring(service: Service) -> list[Route]:
     engine = service.engine
 
     async def health(_: Request) -> Response:
-        about = service.about
-        return JSONResponse({"status": "ok", "model": about.name, "version": about.version})
+        return JSONResponse({"status": "ok", **_told(service)})
 
     async def ready(_: Request) -> Response:
         lease = engine.recognizer.lease

@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asrpack.runtime.service.context import Service, notes
 from asrpack.runtime.service.errors import RequestError, error_response
 from asrpack.runtime.service.logs import log
+from asrpack.runtime.service.page import PAGE_PATHS
 
-# What monitors ask without a key.
-OPEN = frozenset({"/health", "/ready", "/metrics"})
+# What monitors ask, and the page itself: without a key.
+OPEN = frozenset({"/health", "/ready", "/metrics"}) | PAGE_PATHS
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_PATH = 200
 # A client that reads nothing for so long is cut off.
@@ -63,9 +64,10 @@ class Gateway:
             notes(scope)["code"] = "origin"
             return False
         keys = self._service.keys
-        if keys is None or scope["path"] in OPEN or scope.get("method") == "OPTIONS":
+        if keys is None or _open(scope) or scope.get("method") == "OPTIONS":
             return True
-        return keys.allow(Headers(scope=scope).get("authorization"))
+        authorization = Headers(scope=scope).get("authorization")
+        return keys.allow(authorization, scope.get("subprotocols", ()))
 
     def _own_page(self, headers: Headers) -> bool:
         """No other origin's page opens a WebSocket: browsers tell its origin, and ask nobody."""
@@ -88,7 +90,7 @@ class Gateway:
     def _note(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
         path, status = scope["path"], exchange.status or 499
         self._service.metrics.answered(path if path in self._paths else "other", status, seconds)
-        quiet = path in OPEN and status < 400
+        quiet = _open(scope) and status < 400
         log(
             "request",
             logging.DEBUG if quiet else logging.INFO,
@@ -98,6 +100,11 @@ class Gateway:
             seconds=round(seconds, 4),
             **notes(scope),
         )
+
+
+def _open(scope: Scope) -> bool:
+    """Not a WebSocket, of which there is one at the page's path."""
+    return scope["type"] == "http" and scope["path"] in OPEN
 
 
 class _Exchange:

@@ -10,6 +10,7 @@ from typing import Any
 
 from asrpack.bundle.metadata import BundleMetadata
 from asrpack.runtime.service.openai_request import ALIAS, FORMATS, GRANULARITIES
+from asrpack.runtime.service.subtitles_api import SUBTITLES
 
 Json = dict[str, Any]
 _PROBLEMS = {
@@ -59,8 +60,10 @@ def openapi_document(about: BundleMetadata, *, keys: bool) -> Json:
             },
             "/paddlespeech/asr": {"post": _paddlespeech()},
             "/paddlespeech/asr/help": {"get": _get("What PaddleSpeech's route takes.")},
+            "/subtitles": {"post": _subtitles()},
             **{path: {"get": _socket(text)} for path, text in _SOCKETS.items()},
-            "/health": {"get": _open("Whether the process lives.")},
+            "/": {"get": _page_or_socket()},
+            "/health": {"get": _open("That the process lives; its model, and how it is served.")},
             "/ready": {"get": _open("Whether it takes requests; 503 if not.")},
             "/metrics": {"get": _open("For Prometheus.")},
         },
@@ -134,6 +137,33 @@ def _socket(text: str) -> Json:
         "description": text,
         "x-websocket": True,
         "responses": {status: {"description": told} for status, told in responses.items()},
+    }
+
+
+def _page_or_socket() -> Json:
+    """Without a request for a WebSocket, the page: nobody needs a key for it."""
+    found = _socket(_SOCKETS["/"])
+    del found["responses"]["404"]
+    found["summary"] = "See a page for people, or open a WebSocket."
+    found["responses"]["200"] = {"description": "The page; it needs no key."}
+    return found
+
+
+def _subtitles() -> Json:
+    body = {"type": "object", "required": ["text", "duration", "segments"]}
+    kinds = {kind: {"schema": {"type": "string"}} for _, kind in SUBTITLES.values()}
+    return {
+        "summary": "Write a text with times, as `asrpack run --format json` has it, as subtitles.",
+        "parameters": [
+            {
+                "name": "format",
+                "in": "query",
+                "required": True,
+                "schema": {"type": "string", "enum": list(SUBTITLES)},
+            }
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": "Subtitles.", "content": kinds}, **_problems()},
     }
 
 

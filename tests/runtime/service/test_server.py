@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.service.page import PAGE_PATHS
 from tests.runtime import tiny
 from tests.runtime.conftest import Sealed
 from tests.runtime.service.running import Running, answer, running, upload
@@ -106,6 +107,57 @@ def test_a_stream_of_events_ends_with_the_whole_text(client: openai.OpenAI) -> N
     )
     assert "".join(event.delta for event in events[:-1]) == TEXT
     assert (events[-1].type, events[-1].text) == ("transcript.text.done", TEXT)
+
+
+def test_a_stream_of_events_has_times_where_they_are_asked_for(client: openai.OpenAI) -> None:
+    create, given = client.audio.transcriptions.create, {"file": ("a.wav", SOUND), "model": "tiny"}
+    whole = create(
+        **given,
+        response_format="verbose_json",
+        timestamp_granularities=["segment", "word"],
+    )
+    for asked in (["segment"], ["segment", "word"]):
+        events = create(
+            **given, response_format="verbose_json", timestamp_granularities=asked, stream=True
+        )
+        delta, segment, done = events
+        assert (delta.delta, segment.id, segment.text) == (TEXT, "0", TEXT)
+        assert (segment.start, segment.end) == (whole.segments[0].start, whole.segments[0].end)
+        assert (done.text, done.duration) == (TEXT, 2.0)
+        if "word" not in asked:
+            assert not hasattr(segment, "words")
+            continue
+        times = [(word["word"], word["start"], word["end"]) for word in segment.words]
+        assert times == [(word.word, word.start, word.end) for word in whole.words]
+        assert all(0 < word["confidence"] <= 1 for word in segment.words)
+
+
+def test_a_text_with_times_as_subtitles(server: Running) -> None:
+    fields = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    streamed = post(server, stream="true", **fields).text
+    events = [json.loads(line.removeprefix("data: ")) for line in streamed.splitlines() if line]
+    segments = [event for event in events if event["type"] == "transcript.text.segment"]
+    text = {"text": TEXT, "duration": 2.0, "segments": segments}
+    for kind in ("srt", "vtt"):
+        found = httpx.post(f"{server.url}/subtitles?format={kind}", json=text)
+        wanted = post(server, response_format=kind)
+        assert (found.status_code, found.text) == (200, wanted.text)
+        assert found.headers["content-type"] == wanted.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        ("", b"{}", "ask for ?format=srt or vtt"),
+        ("ass", b"{}", "ask for ?format=srt or vtt"),
+        ("srt", b"", "send what `asrpack run --format json` writes"),
+        ("srt", b"[" * 100_000, "send what `asrpack run --format json` writes"),
+        ("vtt", b"{}", "segments is no list"),
+    ],
+)
+def test_what_cannot_be_subtitles(server: Running, kind: str, body: bytes, told: str) -> None:
+    found = httpx.post(f"{server.url}/subtitles", params={"format": kind}, content=body)
+    assert found.status_code == 400 and told in found.json()["error"]["message"]
 
 
 def test_models(client: openai.OpenAI) -> None:
@@ -216,7 +268,7 @@ def test_a_client_that_leaves_amid_its_upload(server: Running) -> None:
 
 
 def test_garbage_instead_of_http(server: Running) -> None:
-    for data in (os.urandom(3000), b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01" + bytes(300)):
+    for data in (os.urandom(3000), b"GET /nothing HTTP/9.9\r\n\r\n", b"\x16\x03\x01" + bytes(300)):
         with server.connect() as connection:
             connection.sendall(data)
             connection.shutdown(1)
@@ -286,9 +338,9 @@ def test_monitoring_and_the_interface_document(server: Running) -> None:
     for path, methods in paths.items():
         for method in methods:
             found = httpx.request(method, server.url + path.replace("{model}", "tiny"))
-            special = {PATH: 415, "/paddlespeech/asr": 400}
-            expected = 404 if "x-websocket" in methods[method] else special.get(path, 200)
-            assert found.status_code == expected
+            special = {PATH: 415, "/paddlespeech/asr": 400, "/subtitles": 400, "/": 200}
+            otherwise = 404 if "x-websocket" in methods[method] else 200
+            assert found.status_code == special.get(path, otherwise)
 
 
 def test_the_interface_document_has_every_websocket(server: Running) -> None:
@@ -305,7 +357,7 @@ def test_no_other_origin_is_allowed(server: Running) -> None:
     found = httpx.get(f"{server.url}/v1/models", headers={"origin": "http://elsewhere"})
     assert "access-control-allow-origin" not in found.headers
     assert httpx.get(f"{server.url}{PATH}").status_code == 405
-    assert httpx.get(f"{server.url}/").json()["error"]["code"] == "not-found"
+    assert httpx.get(f"{server.url}/nothing").json()["error"]["code"] == "not-found"
 
 
 def test_keys_tls_and_origins(sealed_once: Sealed, tmp_path: Path) -> None:
@@ -318,7 +370,8 @@ def test_keys_tls_and_origins(sealed_once: Sealed, tmp_path: Path) -> None:
     with running(command(sealed_once, *more), tmp_path / "log", environment(sealed_once)) as server:
         assert server.url.startswith("https://127.0.0.1:")
         with httpx.Client(base_url=server.url, verify=str(tmp_path / "tls.pem")) as http:
-            assert http.get("/health").status_code == 200
+            assert http.get("/health").json()["api_key"]
+            assert {http.get(path).status_code for path in PAGE_PATHS} == {200}
             for given in (None, "Bearer", "Bearer 0123456789abcde", "Basic 0123456789abcdef"):
                 headers = {"authorization": given} if given else {}
                 found = http.get("/v1/models", headers=headers)

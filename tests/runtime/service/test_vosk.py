@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import soxr
@@ -174,10 +176,23 @@ def test_too_many_streams_are_told_to_come_back(streaming_server: Running) -> No
     assert close.code == 1013 and "try again in" in close.reason
 
 
-async def _connect(server: Running, **headers: str) -> None:
-    async with websockets.connect(url(server), additional_headers=headers) as socket:
+async def _connect(
+    server: Running, *offered: str, path: str = "/vosk", **headers: str
+) -> str | None:
+    """The subprotocol that the server chose."""
+    async with websockets.connect(
+        server.url.replace("http", "ws") + path,
+        additional_headers=headers,
+        subprotocols=offered or None,
+    ) as socket:
         await socket.send(b"\0\0")
         await socket.recv()
+        return socket.subprotocol
+
+
+def coded(key: str) -> str:
+    """As the page offers it."""
+    return "asrpack-api-key." + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def test_no_other_origins_page_may_stream(streaming_server: Running) -> None:
@@ -201,3 +216,41 @@ def test_a_stream_needs_the_key_and_an_origin_that_may(
             with pytest.raises(websockets.InvalidStatus) as caught:
                 asyncio.run(_connect(server, **refused))
             assert caught.value.response.status_code == 403
+
+
+def test_a_browser_offers_the_key_as_a_subprotocol(
+    streaming_sealed: Sealed, tmp_path: Path
+) -> None:
+    keys = ["0123456789abcdef", "schlüssel, ein ??? langer"]
+    (tmp_path / "keys").write_text("\n".join(keys))
+    start = command(streaming_sealed, "--api-keys", str(tmp_path / "keys"))
+    log = tmp_path / "log"
+    with running(start, log, environment(streaming_sealed)) as server:
+        for path in ("/vosk", "/"):
+            for key in keys:
+                offered = ["binary", coded(key)]
+                assert asyncio.run(_connect(server, *offered, path=path)) == "binary"
+                assert asyncio.run(_connect(server, *offered[::-1], path=path)) == "binary"
+            wrong = [
+                [],
+                ["binary"],
+                ["binary", keys[0]],
+                ["binary", coded("0123456789abcdeg")],
+                ["binary", coded("")],
+                ["binary", "asrpack-api-key."],
+                ["binary", "asrpack-api-key.a"],
+                ["binary", "asrpack-api-key.~~~~"],
+            ]
+            for offered in wrong:
+                with pytest.raises(websockets.InvalidStatus) as caught:
+                    asyncio.run(_connect(server, *offered, path=path))
+                assert caught.value.response.status_code == 403
+            header = "Bearer 0123456789abcdeg"
+            with pytest.raises(websockets.InvalidStatus):
+                asyncio.run(_connect(server, "binary", coded(keys[0]), Authorization=header))
+        models = f"{server.url}/v1/models"
+        header = {"authorization": f"Bearer {keys[1]}".encode()}
+        assert httpx.get(models, headers=header).status_code == 200
+        assert httpx.get(models, headers={"sec-websocket-protocol": coded(keys[0])}).is_error
+        assert server.stop() == 0
+    assert not any(text in log.read_text() for key in keys for text in (key, coded(key)))

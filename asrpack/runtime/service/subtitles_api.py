@@ -1,0 +1,54 @@
+"""``/subtitles``: a text that has its times already, as SRT or VTT."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from asrpack.runtime.formats import from_json, to_srt, to_vtt
+from asrpack.runtime.service.context import Service
+from asrpack.runtime.service.errors import RequestError
+from asrpack.runtime.service.upload import bound
+from asrpack.runtime.timed_text import TimedText
+
+SUBTITLES = {"srt": (to_srt, "application/x-subrip"), "vtt": (to_vtt, "text/vtt")}
+# A hundred hours of speech.
+_MOST = 16_000_000
+
+
+def subtitle_routes(service: Service) -> list[Route]:
+    """The one."""
+
+    async def subtitles(request: Request) -> Response:
+        asked = request.query_params.get("format", "")
+        if asked not in SUBTITLES:
+            raise RequestError(
+                f"format: {asked[:100]!r} is none",
+                code="field",
+                remedy=f"ask for ?format={' or '.join(SUBTITLES)}",
+                parameter="format",
+            )
+        body = await bound(request, _MOST).body()
+        write, kind = SUBTITLES[asked]
+        # Seconds for hours of speech: a job among the others, done by the workers.
+        with service.engine.job(place=False):
+            future = service.engine.read(lambda: write(_transcript(body)))
+            return PlainTextResponse(await asyncio.wrap_future(future), media_type=kind)
+
+    return [Route("/subtitles", subtitles, methods=["POST"])]
+
+
+def _transcript(body: bytes) -> TimedText:
+    try:
+        return from_json(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise RequestError(
+            f"the body is no text with times: {str(error)[:200]}",
+            code="body",
+            remedy='send what `asrpack run --format json` writes: {"text", "duration", "segments": '
+            '[{"text", "start", "end", "words": [{"word", "start", "end", "confidence"}]}]}',
+        ) from None
