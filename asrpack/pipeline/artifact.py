@@ -109,6 +109,13 @@ class Artifact:
         shutil.rmtree(partial)
 
 
+def clear_all(folder: Path) -> None:
+    """Clears what was stopped in any artifact in a folder, those that are written apart."""
+    for left in {item.parent for item in folder.glob(f"*/{_PARTIAL}*")}:
+        with contextlib.suppress(ToolchainError), Artifact(left).exclusive():
+            pass
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)

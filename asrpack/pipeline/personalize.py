@@ -18,6 +18,7 @@ from typing import Any
 from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import GateError, InputError, ToolchainError, UsageError
+from asrpack.pipeline.artifact import clear_all
 from asrpack.pipeline.build import check_tools
 from asrpack.pipeline.cache import Cache, Entry, default_root
 from asrpack.pipeline.check import check_recipe
@@ -236,6 +237,8 @@ def _all(plan: Plan, request: Request, listen: Listener) -> Iterator[Outcome]:
                 future.cancel()
             for process in multiprocessing.active_children():
                 process.terminate()
+                process.join()
+            clear_all(plan.out)
             raise
 
 
@@ -289,7 +292,7 @@ _customer = ""
 def _begin(plan: Plan, messages: Any, parent: int) -> None:
     global _builds
     die_with_parent(parent)
-    # Interrupted, a worker has nothing to say: the next run clears what it was at.
+    # Interrupted, a worker has nothing to say: the first process clears what it was at.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _builds = CustomerBuilds(plan, lambda event: _send(messages, event))
 

@@ -24,6 +24,7 @@ from asrpack.protect.detection import detect
 from asrpack.stages.convert import Convert
 from asrpack.stages.watermark import read_weights
 from tests.e2e.conftest import METHODS, RECIPE, Workshop, make_workshop
+from tests.interrupts import interrupt, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
@@ -277,6 +278,25 @@ def test_killed_in_every_stage_in_turn(workshop: Workshop, tmp_path: Path) -> No
     assert ours == theirs
     bundle = shop.artifact("cpu") / "bundle"
     shop.asrpack("verify", str(bundle), "--trust", str(shop.keys / "vendor.pub"))
+
+
+def test_interrupted_it_says_how_to_go_on(workshop: Workshop, tmp_path: Path) -> None:
+    shop = Workshop(tmp_path / "shop", workshop.cache)
+    shutil.copytree(workshop.keys, shop.keys)
+    command = shop.build_command("--build=cpu", "--force=evaluate")
+    child = start(command, env=shop.environment(), stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    for line in child.stdout:
+        event = json.loads(line)
+        if (event["kind"], event["stage"]) == ("start", "evaluate"):
+            break
+    told = "asrpack: build interrupted: the same command goes on where it stopped"
+    assert interrupt(child) == told
+    assert {item.name for item in shop.artifact("cpu").iterdir()} <= {".lock", "logs"}
+    assert not list((shop.cache / "v1" / "work").iterdir())
+    again = shop.build("--build=cpu")
+    kinds = [json.loads(line)["kind"] for line in again.stdout.splitlines()]
+    assert "start" not in kinds and kinds.count("cached") == len(STAGES)
 
 
 def seconds_of(shop: Workshop, stage: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from asrpack.bundle.opening import open_sealed
 from asrpack.errors import KeyFileError
 from asrpack.protect.registry import Issued, Registry
 from tests.e2e.conftest import RECIPE, Workshop, make_workshop
+from tests.interrupts import interrupt, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 
@@ -204,19 +204,24 @@ def test_what_was_damaged_is_made_anew(vendor: Vendor, made: Any, tmp_path: Path
     assert [told[name]["status"] for name in NAMES] == ["made", "made", "kept"]
 
 
-def test_a_killed_run_goes_on(vendor: Vendor, made: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["kill", "interrupt"])
+def test_a_stopped_run_goes_on(vendor: Vendor, made: Any, tmp_path: Path, how: str) -> None:
     out = tmp_path / "out"
     given = [f"--out={out}", f"--registry={tmp_path / 'registry.sqlite'}", "--jobs=1"]
-    child = subprocess.Popen(
-        vendor.command(*given), env=vendor.shop.environment(), stdout=subprocess.PIPE, text=True
-    )
+    command, environment = vendor.command(*given), vendor.shop.environment()
+    child = start(command, env=environment, stdout=subprocess.PIPE)
     assert child.stdout is not None
     first = json.loads(child.stdout.readline())
     while not list((out / "beta").glob(".partial-*")):
         assert child.poll() is None
         time.sleep(0.001)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    if how == "interrupt":
+        told = "asrpack: personalize interrupted: the same command goes on where it stopped"
+        assert interrupt(child) == told
+        assert not list(out.glob("*/.partial-*"))
+    else:
+        child.kill()
+        child.communicate()
     assert not (out / "beta" / "bundle").exists() or not (out / "gamma" / "bundle").exists()
     told = vendor.personalize(*given)
     assert told["acme"]["status"] == "kept"
