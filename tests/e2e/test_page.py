@@ -96,6 +96,7 @@ def test_a_file_with_its_times_in_every_format(
         expect(page.locator("#told")).to_contain_text(texts[SAID])
         recognitions = server.gauge("asrpack_batch_size_count")
         page.locator("summary").click()
+        page.locator("tbody tr").first.wait_for()
         rows = [row.split() for row in page.locator("tbody tr").all_inner_texts()]
         (segment,) = json.loads(saved(page, "JSON", "json"))["segments"]
         words = segment["words"]
