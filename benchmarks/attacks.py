@@ -54,7 +54,6 @@ class Attack:
     steps: tuple[Step, ...] = ()
     copies: int = 1
     how: pirate.Combine = pirate.average
-    trains: bool = False
 
 
 _fp16 = pirate.quantized(precision="fp16")
@@ -73,8 +72,8 @@ ATTACKS = (
     *(Attack(f"pruned by {share} %", (pirate.pruned(share / 100),)) for share in (30, 50, 60)),
     *(Attack(f"noise of {share} %", (pirate.noisy(share / 100),)) for share in (1, 5, 10)),
     Attack("half the rank", (pirate.each(pirate.of_half_rank),)),
-    Attack("60 steps of training at 1e-4", (_tuned,), trains=True),
-    Attack("60 steps of training at 1e-3", (pirate.tuned(60, 1e-3),), trains=True),
+    Attack("60 steps of training at 1e-4", (_tuned,)),
+    Attack("60 steps of training at 1e-3", (pirate.tuned(60, 1e-3),)),
     Attack("permuted", (pirate.rearranged(0),)),
     Attack("permuted and scaled", (_scaled,)),
     Attack("the encoder alone", (pirate.encoder_alone,)),
@@ -87,7 +86,7 @@ ATTACKS = (
            (pirate.rearranged(0), _int8, pirate.pruned(0.5), pirate.noisy(0.05))),
     Attack("permuted and scaled, int8, pruned by 50 %", (_scaled, _int8, pirate.pruned(0.5))),
     Attack("overwritten, 10 x, int4", (pirate.overwritten(0.5), _int4)),
-    Attack("60 steps of training at 1e-4, int8", (_tuned, _int8), trains=True),
+    Attack("60 steps of training at 1e-4, int8", (_tuned, _int8)),
     *(Attack(f"{count} averaged", copies=count) for count in (2, 3, 5, 8)),
     *(Attack(f"median of {count}", copies=count, how=pirate.median) for count in (3, 5, 8)),
     *(Attack(f"minority vote of {count}", copies=count, how=pirate.minority)
@@ -124,7 +123,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=2_000, help="wrong ones")
     parser.add_argument(
         "--untrained", action="store_true",
-        help="random weights: no error rates and no training",
+        help="random weights: no error rates",
     )  # fmt: skip
     parser.add_argument(
         "--only", action="append", metavar="PATTERN", help="attacks whose names are like it"
@@ -155,8 +154,7 @@ class Trial:
             "manifest": options.calibration,
         }
         ranges = run_stage(Calibrate(), given, workspace, CalibrateParams(observer="minmax"))
-        tune = None if options.untrained else self._tune
-        self.tools = Tools(self._new, ranges / "calibration.json", tune)
+        self.tools = Tools(self._new, ranges / "calibration.json", self._tune)
         params = QuantizeParams(precision=options.precision)
         self.unmarked = run_stage(Quantize(), {"onnx": self.optimized}, workspace, params) / "onnx"
         self.copies = [self._copy(name) for name in CUSTOMERS]
@@ -212,7 +210,6 @@ class Trial:
             attack
             for attack in ATTACKS
             if any(fnmatchcase(attack.name, pattern) for pattern in patterns)
-            and not (attack.trains and self.options.untrained)
         ]
 
     def _attacked(self, attack: Attack) -> Copy:

