@@ -7,10 +7,11 @@ import json
 import re
 from html import unescape
 from itertools import pairwise
+from unicodedata import combining
 
 import pytest
 import webvtt
-from hypothesis import example, given
+from hypothesis import assume, example, given
 
 from asrpack.runtime.formats import (
     from_json,
@@ -186,6 +187,8 @@ def test_verbose_json_has_the_fields_of_openai() -> None:
 
 @given(recordings())
 def test_json_is_read_back(spoken: TimedText) -> None:
+    words = [word.text for segment in spoken.segments for word in segment.words]
+    assume(not any(all(map(combining, word)) for word in words))  # refused, see below
     shape = to_json(spoken)
     assert to_json(from_json(json.loads(json.dumps(shape)))) == shape
 
