@@ -77,12 +77,14 @@ def test_packages_with_and_without_a_language_model() -> None:
 def test_what_is_not_python_ships_with_its_source_or_licence(plain: Path) -> None:
     search = ("prefix_beam.c", "prefix_beam-x86_64.so", "prefix_beam-aarch64.so")
     detector = ("silero_vad.onnx", "LICENSE")
-    for name in (*(f"decoding/{name}" for name in search), *(f"vad/{name}" for name in detector)):
+    page = ("index.html", "page.css", "page.js", "worklet.js", "icon.svg")
+    names = {"decoding": search, "vad": detector, "service/page": page}
+    for name in (f"{folder}/{name}" for folder, held in names.items() for name in held):
         original = PACKAGE / "runtime" / name
         assert original in shipped_code()
         assert (plain / "runtime/asrpack/runtime" / name).read_bytes() == original.read_bytes()
     assert {path.suffix for path in (plain / "runtime").rglob("*") if path.is_file()} == {
-        *(".py", ".c", ".so", ".onnx", "")
+        *(".py", ".c", ".so", ".onnx", ".html", ".css", ".js", ".svg", "")
     }
 
 
