@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrpack.errors import UsageError
-from asrpack.runtime.decoding import ContextGraph, UnitTime
+from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.endpointing import Endpointing, SilenceMeter
 from asrpack.runtime.feature_stream import FeatureStream
 from asrpack.runtime.recognizer import Recognised, Recognizer
@@ -24,23 +24,18 @@ from asrpack.runtime.text import join_texts
 _MOST_FRAMES = 5000
 
 
-@dataclass(frozen=True)
-class Segment:
-    """What was recognised between two endpoints.
+@dataclass(frozen=True, kw_only=True)
+class Segment(Recognised):
+    """What was recognised between two endpoints; without units and others unless the stream has
+    ``times``.
 
     Attributes:
         start: of its audio, in seconds from the stream's beginning.
         end: likewise.
-        units: when each unit was spoken, from ``start``; empty unless the stream has ``times``.
-        others: what else it may have been, the likeliest first; none unless the stream has
-            ``times``.
     """
 
-    hypothesis: Hypothesis
     start: float
     end: float
-    units: Sequence[UnitTime] = ()
-    others: tuple[Recognised, ...] = ()
 
 
 class StreamingRecognizer:
@@ -190,9 +185,7 @@ class Stream:
         rate = self._recognizer.description.sample_rate
         found = self._utterance.final((end - start) / rate)
         if found.hypothesis.text:
-            self.segments.append(
-                Segment(found.hypothesis, start / rate, end / rate, found.units, found.others)
-            )
+            self.segments.append(Segment(**vars(found), start=start / rate, end=end / rate))
         self._utterance = _Utterance(
             self._recognizer, self._search(), self._endpointing, self._timed, start=self._taken
         )

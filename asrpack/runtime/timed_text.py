@@ -10,7 +10,6 @@ from itertools import groupby, product, takewhile
 from asrpack.bundle.model import ModelDescription
 from asrpack.runtime.decoding import UnitTime
 from asrpack.runtime.recognizer import Recognised
-from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.text import BYTE, META_SPACE, SPACE, detokenize, join_texts
 
 # Scripts that write no blanks, and whose characters are counted as words: Han, kana and the marks
@@ -109,25 +108,16 @@ def n_best(
 
 
 def timed_segment(
-    hypothesis: Hypothesis,
-    times: Sequence[UnitTime],
-    about: ModelDescription,
-    *,
-    start: float,
-    end: float,
-    others: Sequence[Recognised] = (),
+    found: Recognised, about: ModelDescription, *, start: float, end: float
 ) -> TimedSegment:
     """A segment of what was recognised in a stretch of audio.
 
     Args:
-        times: of the hypothesis's units, from the beginning of the stretch; empty where unknown.
+        found: times of units are from the beginning of the stretch; none where they are unknown.
         start, end: of the stretch, in seconds.
-        others: what else it may have been.
     """
-    words = tuple(_words(times, about, start))
-    more = tuple(
-        timed_segment(item.hypothesis, item.units, about, start=start, end=end) for item in others
-    )
+    hypothesis, words = found.hypothesis, tuple(_words(found.units, about, start))
+    more = tuple(timed_segment(item, about, start=start, end=end) for item in found.others)
     return TimedSegment(
         hypothesis.text, start, end, words, hypothesis.tokens, hypothesis.score, more
     )

@@ -18,7 +18,7 @@ from asrpack.runtime.decoding import ContextGraph, UnitTime
 from asrpack.runtime.endpointing import Endpointing
 from asrpack.runtime.formats import to_json
 from asrpack.runtime.pieces import Recording, longest_piece
-from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.recognizer import Recognised, Recognizer
 from asrpack.runtime.recordings import source_of
 from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.streaming import StreamingRecognizer
@@ -179,7 +179,9 @@ def transcribe_audio(
         times = recognizer.times(encoded, nbest[0], seconds) if wishes.times else []
         units += _spoken_units(times, about, piece.start)
         segments.append(
-            timed_segment(nbest[0], times, about, start=piece.start, end=piece.start + seconds)
+            timed_segment(
+                Recognised(nbest[0], times), about, start=piece.start, end=piece.start + seconds
+            )
         )
     if wishes.times:
         more["units"] = tuple(units)
@@ -223,7 +225,7 @@ def stream_file(streams: StreamingRecognizer, path: Path, wishes: Wishes) -> Tra
             stream.accept(block[start : start + piece])
     hypothesis = stream.finish()
     segments = [
-        timed_segment(segment.hypothesis, (), about, start=segment.start, end=segment.end)
+        timed_segment(segment, about, start=segment.start, end=segment.end)
         for segment in stream.segments
     ]
     spoken = join_segments(segments, count / about.sample_rate, about)

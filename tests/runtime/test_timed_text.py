@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 
 from asrpack.runtime.decoding import UnitTime
+from asrpack.runtime.recognizer import Recognised
 from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.text import detokenize
 from asrpack.runtime.timed_text import TimedSegment, join_segments, n_best, timed_segment
@@ -21,7 +22,10 @@ def segment(tokens: list[str], unit_type: str, *, start: float = 0.0) -> TimedSe
     text = detokenize(units, about.tokens, len(about.tokens) - 1, unit_type)
     times = [UnitTime(unit, unit - 1.0, unit, 1 / unit) for unit in units]
     found = timed_segment(
-        Hypothesis(text, units, -1.0, 1.0), times, about, start=start, end=start + len(units)
+        Recognised(Hypothesis(text, units, -1.0, 1.0), times),
+        about,
+        start=start,
+        end=start + len(units),
     )
     assert (found.text, found.tokens, found.score) == (text, units, -1.0)
     return found

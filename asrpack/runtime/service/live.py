@@ -106,14 +106,7 @@ class LiveStream:
         self._stream.finish()
 
     def _timed(self, item: Segment) -> TimedSegment:
-        return timed_segment(
-            item.hypothesis,
-            item.units,
-            self._about,
-            start=item.start,
-            end=item.end,
-            others=item.others,
-        )
+        return timed_segment(item, self._about, start=item.start, end=item.end)
 
     def _join(self, texts: list[str]) -> str:
         about = self._about

@@ -116,14 +116,7 @@ async def segments(
                 found = await asyncio.wrap_future(future)
                 waiting.popleft()
                 end = piece.start + len(piece.samples) / about.sample_rate
-                yield timed_segment(
-                    found.hypothesis,
-                    found.units,
-                    about,
-                    start=piece.start,
-                    end=end,
-                    others=found.others,
-                )
+                yield timed_segment(found, about, start=piece.start, end=end)
     finally:
         for _, future in waiting:
             future.cancel()
