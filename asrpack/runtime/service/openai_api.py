@@ -10,10 +10,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from asrpack.runtime.formats import segment_json, to_srt, to_text, to_verbose_json, to_vtt
+from asrpack.runtime.formats import segment_json, to_text, to_verbose_json
 from asrpack.runtime.service.context import Service, note_text, notes, while_connected
 from asrpack.runtime.service.errors import error_body
 from asrpack.runtime.service.openai_request import Fields, check_model, read_transcription
+from asrpack.runtime.service.subtitles_api import SUBTITLES, subtitles_response
 from asrpack.runtime.service.transcribing import Transcription, transcription
 from asrpack.runtime.service.upload import read_form
 from asrpack.runtime.text import join_texts
@@ -69,7 +70,8 @@ class _Transcriptions:
                 else:
                     spoken = await while_connected(receive, found.whole())
                     note_text(service, scope, spoken.text)
-                    await _answer(asked, spoken)(scope, receive, send)
+                    response = await _answer(service, asked, spoken)
+                    await response(scope, receive, send)
 
     async def _stream(
         self,
@@ -124,13 +126,11 @@ def _segment(asked: Fields, number: int, segment: TimedSegment) -> dict[str, Any
     return {"type": "transcript.text.segment", "id": str(number), **shape}
 
 
-def _answer(asked: Fields, spoken: TimedText) -> Response:
+async def _answer(service: Service, asked: Fields, spoken: TimedText) -> Response:
+    if asked.response_format in SUBTITLES:
+        return await subtitles_response(service, asked.response_format, lambda: spoken)
     if asked.response_format == "text":
         return PlainTextResponse(to_text(spoken))
-    if asked.response_format == "srt":
-        return PlainTextResponse(to_srt(spoken), media_type="application/x-subrip")
-    if asked.response_format == "vtt":
-        return PlainTextResponse(to_vtt(spoken), media_type="text/vtt")
     if asked.response_format == "verbose_json":
         return JSONResponse(
             to_verbose_json(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -33,13 +34,19 @@ def subtitle_routes(service: Service) -> list[Route]:
                 parameter="format",
             )
         body = await bound(request, _MOST).body()
-        write, kind = SUBTITLES[asked]
-        # Seconds for hours of speech: a job among the others, done by the workers.
         with service.engine.job(place=False):
-            future = service.engine.read(lambda: write(_transcript(body)))
-            return PlainTextResponse(await asyncio.wrap_future(future), media_type=kind)
+            return await subtitles_response(service, asked, lambda: _transcript(body))
 
     return [Route("/subtitles", subtitles, methods=["POST"])]
+
+
+async def subtitles_response(
+    service: Service, asked: str, spoken: Callable[[], TimedText]
+) -> Response:
+    """Of one of :data:`SUBTITLES`, within a job: for hours of speech it takes a worker seconds."""
+    write, kind = SUBTITLES[asked]
+    future = service.engine.read(lambda: write(spoken()))
+    return PlainTextResponse(await asyncio.wrap_future(future), media_type=kind)
 
 
 def _transcript(body: bytes) -> TimedText:
