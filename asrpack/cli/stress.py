@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from asrpack.cli.options import Identity, Json, License, Trust
-
-_NOT_MET = 5
-_INTERRUPTED = 130
+from asrpack.errors import INTERRUPTED, GateError
 
 
 def stress(
@@ -108,5 +106,5 @@ def stress(
         lines = {"asked": list(headline(found)), "remarks": list(remarks(found))}
         write_text(report, render_stress(found, lines), code="report-unwritable")
     if found["interrupted"]:
-        raise typer.Exit(_INTERRUPTED)
-    raise typer.Exit(0 if found["ok"] else _NOT_MET)
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(0 if found["ok"] else GateError.exit_code)

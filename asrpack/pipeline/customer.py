@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,15 @@ class CustomerBuilds:
     def _make(self, customer: Customer, artifact: Artifact, work: Path) -> Outcome:
         plan, seconds = self._plan, dict[str, float]()
         entries = dict(plan.entries)
-        known = known_baseline(plan.locked, self.nodes["evaluate"], entries, plan.digests)
         here, cached = (
             Runner(
-                plan.locked.build, cache, plan.digests, artifact.logs, self._listen, entries, known
+                plan.locked.build,
+                cache,
+                plan.digests,
+                artifact.logs,
+                self._listen,
+                entries,
+                self._known,
             )
             for cache in (Cache(work), self._cache)
         )
@@ -196,6 +202,12 @@ class CustomerBuilds:
             artifact.write(LICENCE, licence)
         seconds["place"] = time.perf_counter() - began
         return _outcome("made", record, artifact.folder, seconds)
+
+    @cached_property
+    def _known(self) -> dict[str, Path]:
+        """The same for all customers."""
+        plan = self._plan
+        return known_baseline(plan.locked, self.nodes["evaluate"], plan.entries, plan.digests)
 
     def _nodes_of(self, customer: Customer) -> list[Node]:
         """In order, with what is the customer's own."""

@@ -116,19 +116,23 @@ def in_place(original: Floats, suspect: Floats) -> Aligned:
 def rearranged(original: Floats, suspect: Floats) -> Aligned:
     """Finds the order of rows and columns, then scales; arguments as :func:`in_place`."""
     here, there = balanced(original), balanced(suspect)
-    rows, columns = _orders(original, suspect)
+    rows, columns = _orders(original, suspect, np.abs(here), np.abs(there))
     return _fitted(original, suspect, here, there, rows, columns)
 
 
-def _orders(here: Floats, there: Floats) -> tuple[Order, Order]:
-    """Which row and which column of ``there`` is each one of ``here``."""
-    if here.shape[0] > here.shape[1]:  # the longer lines tell more
-        columns, rows = _orders(here.T, there.T)
+def _orders(original: Floats, suspect: Floats, here: Floats, there: Floats) -> tuple[Order, Order]:
+    """Which row and which column of the suspect is each one of the original.
+
+    Args:
+        here, there: magnitudes of the two, balanced.
+    """
+    if original.shape[0] > original.shape[1]:  # the longer lines tell more
+        columns, rows = _orders(original.T, suspect.T, here.T, there.T)
         return rows, columns
-    found = _placed(np.abs(balanced(here)), np.abs(balanced(there)), _by_larger)
+    found = _placed(here, there, _by_larger)
     if found[0] < _PLACED:
-        here, there = balanced_by_greatest(here), balanced_by_greatest(there)
-        found = max(found, _placed(here, there, _by_largest), key=lambda item: item[0])
+        greatest = balanced_by_greatest(original), balanced_by_greatest(suspect)
+        found = max(found, _placed(*greatest, _by_largest), key=lambda item: item[0])
     return found[1:]
 
 

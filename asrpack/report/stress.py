@@ -8,6 +8,7 @@ from typing import Any
 from asrpack.report import timeline
 from asrpack.report.html import html_templates
 from asrpack.report.timeline import Panel, Series, over_time
+from asrpack.runtime.bench.statistics import RANKS
 
 _MB = 1e6
 
@@ -23,7 +24,7 @@ def render_stress(found: Mapping[str, Any], lines: Mapping[str, Sequence[str]]) 
         "found": found,
         "panels": list(_panels(found)),
         "geometry": timeline,
-        "ranks": ("p50", "p90", "p95", "p99", "max"),
+        "ranks": RANKS,
         **lines,
     }
     return html_templates().get_template("stress.html.j2").render(values) + "\n"

@@ -14,7 +14,6 @@ from asrpack.stress.protocols import NAMES, protocol_of
 from asrpack.stress.recordings import load_sounds
 from asrpack.stress.run import Service, measure_service
 from asrpack.stress.served import served
-from asrpack.stress.stream_client import StreamProtocol
 from asrpack.stress.target import make_target
 
 
@@ -54,7 +53,6 @@ def stress(
             f"no such protocol: {protocol}", code="usage", remedy=f"give one of {', '.join(NAMES)}"
         )
     spoken = protocol_of(protocol, model)
-    stream = isinstance(spoken, StreamProtocol)
     options = _serve_options(identity, trust, licence)
     known = "://" in service
     if known and options:
@@ -81,7 +79,7 @@ def stress(
         target = make_target(
             service if known else stack.enter_context(served(Path(service), options)),
             path=spoken.path,
-            stream=stream,
+            stream=spoken.streams,
             api_key=api_key,
             ca=ca,
             timeout=plan.timeout,

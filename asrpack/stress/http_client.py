@@ -25,8 +25,10 @@ class HttpProtocol:
     Attributes:
         path: where, if the URL does not say it.
         content_type: of what is sent.
+        streams: whether audio is sent while it is spoken.
     """
 
+    streams: ClassVar[bool] = False
     path: ClassVar[str]
     content_type: str
 
@@ -54,21 +56,19 @@ class OpenAi(HttpProtocol):
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._boundary = secrets.token_hex(16)
-        self.content_type = f"multipart/form-data; boundary={self._boundary}"
+        self.content_type = f"multipart/form-data; boundary={secrets.token_hex(16)}"
 
     def prepare(self, path: Path, pcm: bytes) -> bytes:
         # Its ending tells some services the format; the rest of a name is nobody's business.
-        parts = [
-            b'name="model"\r\n\r\n' + self._model.encode(),
-            b'name="response_format"\r\n\r\njson',
-            f'name="file"; filename="audio{path.suffix}"\r\n'.encode()
-            + b"Content-Type: application/octet-stream\r\n\r\n"
-            + path.read_bytes(),
-        ]
-        edge = f"--{self._boundary}".encode()
-        form = [edge + b"\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts]
-        return b"".join([*form, edge, b"--\r\n"])
+        file = (f"audio{path.suffix}", path.read_bytes(), "application/octet-stream")
+        form = httpx.Request(
+            "POST",
+            "http://service",  # where it goes is not in it
+            headers={"content-type": self.content_type},
+            data={"model": self._model, "response_format": "json"},
+            files={"file": file},
+        )
+        return form.read()
 
     def text(self, answer: Any) -> Any:
         return answer["text"]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from asrpack import __version__
+from asrpack.bundle.metadata import utc
 from asrpack.stress.load import run_load
 from asrpack.stress.plan import Plan
 from asrpack.stress.probe import probe
 from asrpack.stress.protocols import Protocol
 from asrpack.stress.recordings import Sound
-from asrpack.stress.stream_client import StreamProtocol
 from asrpack.stress.tally import Tally
 from asrpack.stress.target import Target
 
@@ -26,11 +26,6 @@ class Service:
     name: str
     protocol: Protocol
     target: Target
-
-    @property
-    def streams(self) -> bool:
-        """Whether audio is sent while it is spoken."""
-        return isinstance(self.protocol, StreamProtocol)
 
 
 def measure_service(
@@ -53,14 +48,14 @@ def measure_service(
     async def whole() -> dict[str, Any]:
         await probe(service.protocol, service.target, sounds[0])
         tally, monitor = await run_load(plan, service.protocol, service.target, sounds, tell)
-        summary = tally.summary(streams=service.streams)
+        summary = tally.summary(streams=service.protocol.streams)
         return {
             **summary,
             "server": monitor.server(plan.warm_up),
             "client": monitor.client(plan.warm_up),
         }
 
-    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = utc(int(time.time()))
     found = asyncio.run(whole())
     known = sum(sound.text is not None for sound in sounds)
     return {
@@ -71,7 +66,7 @@ def measure_service(
         "load": {
             "concurrency": plan.concurrency,
             "rate": plan.rate,
-            "pace": service.target.pace if service.streams else None,
+            "pace": service.target.pace if service.protocol.streams else None,
             "timeout": plan.timeout,
             "recordings": len(sounds),
             "audio_seconds": sum(sound.seconds for sound in sounds),

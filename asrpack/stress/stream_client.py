@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from websockets import Subprotocol
 from websockets.asyncio.client import ClientConnection, connect
@@ -31,6 +32,8 @@ _CLOSE_SECONDS = 2.0
 
 class StreamProtocol:
     """One of the WebSocket protocols."""
+
+    streams: ClassVar[bool] = True
 
     def __init__(self, kind: type[Dialogue]) -> None:
         self._kind = kind

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_RANKS = ("p50", "p90", "p95", "p99", "max")
+from asrpack.runtime.bench.statistics import RANKS
+
 _TIMES = {
     "latency": "request to text",
     "first_text": "first audio sent to first text",
@@ -44,10 +45,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
             f"{throughput['times_real_time']:.1f} x real time, RTF {throughput['rtf']:.3f}"
         )
     yield ""
-    yield f"{'':<34}" + "".join(f"{rank:>9}" for rank in _RANKS) + "   ms"
+    yield f"{'':<34}" + "".join(f"{rank:>9}" for rank in RANKS) + "   ms"
     for key, name in _TIMES.items():
         if key in found:
-            yield f"{name:<34}" + "".join(_cell(found[key], rank) for rank in _RANKS)
+            yield f"{name:<34}" + "".join(_cell(found[key], rank) for rank in RANKS)
     yield ""
     yield from remarks(found)
 

@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 
-PERCENTILES = (50, 90, 95, 99)
+_PERCENTILES = (50, 90, 95, 99)
+RANKS = (*(f"p{rank}" for rank in _PERCENTILES), "max")
 
 
 def latency(seconds: Sequence[float]) -> dict[str, Any]:
-    """``count``, percentiles and ``max``; nothing but the count where there is none."""
+    """``count`` and :data:`RANKS`; nothing but the count where there is none."""
     if not len(seconds):
         return {"count": 0}
-    found = np.percentile(seconds, PERCENTILES)
-    return {
-        "count": len(seconds),
-        **{f"p{rank}": float(value) for rank, value in zip(PERCENTILES, found, strict=True)},
-        "max": float(max(seconds)),
-    }
+    found = [*np.percentile(seconds, _PERCENTILES), max(seconds)]
+    return {"count": len(seconds), **dict(zip(RANKS, map(float, found), strict=True))}
 
 
 def slope(samples: Sequence[tuple[float, float]], since: float) -> float | None:

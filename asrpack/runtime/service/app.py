@@ -69,8 +69,7 @@ async def _gone(request: Request, _: Exception) -> Response:
 
 def _told(service: Service) -> dict[str, object]:
     """What anybody may know, and the page must: nothing that is secret."""
-    about, recognizer = service.about, service.engine.recognizer
-    left = None if recognizer.lease is None else recognizer.lease.days_left()
+    about, recognizer, left = service.about, service.engine.recognizer, _days_left(service)
     return {
         "model": about.name,
         "version": about.version,
@@ -85,15 +84,18 @@ def _told(service: Service) -> dict[str, object]:
     }
 
 
-def _monitoring(service: Service) -> list[Route]:
-    engine = service.engine
+def _days_left(service: Service) -> float | None:
+    """Of the licence; None where there is none, or it has no end."""
+    lease = service.engine.recognizer.lease
+    return None if lease is None else lease.days_left()
 
+
+def _monitoring(service: Service) -> list[Route]:
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", **_told(service)})
 
     async def ready(_: Request) -> Response:
-        lease = engine.recognizer.lease
-        left = None if lease is None else lease.days_left()
+        left = _days_left(service)
         if left is not None and left <= 0:
             return JSONResponse({"status": "the licence is over"}, 503)
         return JSONResponse({"status": "ready"})

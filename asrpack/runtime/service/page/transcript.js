@@ -20,11 +20,6 @@ export class Transcript {
     return this.#segments.some(({ words = [] }) => words.some(isUnsure));
   }
 
-  // Seconds of the recording that there is text for.
-  get end() {
-    return this.#segments.at(-1)?.end ?? 0;
-  }
-
   add({ text, start, end, words }) {
     const segment = { text, start, end, ...(words && { words }) };
     this.#segments.push(segment);
