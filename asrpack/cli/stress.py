@@ -80,13 +80,15 @@ def stress(
     """
     import json
 
-    from asrpack.cli.files import write_text
+    from asrpack.cli.files import check_folder, write_text
     from asrpack.report.stress import render_stress
     from asrpack.runtime.console import say
     from asrpack.stress.command import stress as measure
     from asrpack.stress.plan import Plan
     from asrpack.stress.table import headline, remarks, table
 
+    if report is not None:
+        check_folder(report, code="report-unwritable")
     found = measure(
         service,
         Plan(concurrency, warm_up, duration, rate, timeout),

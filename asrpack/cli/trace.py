@@ -79,13 +79,15 @@ def trace(
 
     from asrpack.bundle.keys import watermark_key
     from asrpack.bundle.secrets import SecretSource
-    from asrpack.cli.files import write_text
+    from asrpack.cli.files import check_folder, write_text
     from asrpack.report.trace import render_trace
     from asrpack.trace.investigate import investigate
     from asrpack.trace.original import read_original
     from asrpack.trace.suspect import read_suspect
 
     markdown = _is_markdown(report)
+    if report is not None:
+        check_folder(report, code="report-unwritable")
     source = SecretSource.parse(key)
     secret = watermark_key(source.read(), str(source))
     _check_given(customers, registry)

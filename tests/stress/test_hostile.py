@@ -181,6 +181,17 @@ def test_audio_must_be_given(stress: Stress) -> None:
     assert found.code == 2 and "--audio" in found.figures["findings"][0]["remedy"]
 
 
+@pytest.mark.parametrize("place", ["none/r.html", "file/r.html", "folder"])
+def test_a_report_that_cannot_be_written_is_told_before_the_load(
+    stress: Stress, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    found = stress("http://127.0.0.1:1", "--report", tmp_path / place)  # where nobody answers
+    assert found.code == 3
+    assert found.figures["findings"][0]["code"] == "report-unwritable"
+
+
 def test_the_help_names_every_protocol(capsys: pytest.CaptureFixture[str]) -> None:
     from asrpack.cli import main
 
