@@ -72,20 +72,18 @@ def build(workspace: Path, blocks: int) -> tuple[Path, Path]:
 
 
 def feeds(batch: int, seconds: float) -> dict[str, dict[str, np.ndarray]]:
-    """What one run of each graph is fed: ``batch`` utterances; as many hypotheses of them."""
+    """What one run of each graph is fed: ``batch`` utterances; as many hypotheses of one."""
     generator = np.random.default_rng(0)
     frames, units = int(seconds * FRAMES_PER_SECOND), int(seconds * UNITS_PER_SECOND)
-    shape = (batch, frames // 4 - 1, 256)
     return {
         "encoder.onnx": {
             "feats": generator.standard_normal((batch, frames, 80), np.float32),
             "feat_lens": np.full(batch, frames),
         },
         "decoder.onnx": {
-            "encoder_out": generator.standard_normal(shape, np.float32),
-            "encoder_lens": np.full(batch, shape[1]),
+            "encoder_out": generator.standard_normal((1, frames // 4 - 1, 256), np.float32),
             "hyps_in": generator.integers(2, 4000, (batch, units)),
-            "hyps_lens": np.full(batch, units),
+            "ancestors": np.tri(units, dtype=np.int64),
             "cache": np.zeros((DECODER_BLOCKS, batch, 0, 256), np.float32),
         },
     }

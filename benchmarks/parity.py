@@ -130,8 +130,6 @@ def _outputs(
     oracle: Any, recognizer: Any, features: list[np.ndarray], seed: int
 ) -> dict[str, float]:
     """Largest absolute differences, one utterance at a time."""
-    from asrpack.runtime.decoding.attention_rescoring import reversed_input
-
     generator = np.random.default_rng(seed)
     worst: dict[str, float] = {}
     graphs = recognizer.description.graphs
@@ -149,16 +147,17 @@ def _outputs(
         hyps = generator.integers(1, last, (HYPOTHESES, UNITS))
         hyps[:, 0] = last
         lengths = np.arange(UNITS, UNITS - HYPOTHESES, -1)
-        turned = reversed_input(hyps, lengths, sos_id=last, eos_id=last)
-        for graph, fed in (("decoder", hyps), ("right_decoder", turned)):
+        left = [tuple(row[1:size]) for row, size in zip(hyps.tolist(), lengths, strict=True)]
+        right = [units[::-1] for units in left]
+        for graph, fed in (("decoder", left), ("right_decoder", right)):
             if graph not in graphs:
                 continue
             expected = oracle.decoder_log_probs(
                 theirs.encoder_out, hyps, lengths, right_to_left=graph == "right_decoder"
             )
-            found = recognizer.decoders[graph].whole(ours.encoder_out, fed, lengths)
-            for left, right, length in zip(expected, found, lengths, strict=True):
-                note(graph.replace("_", " "), left[:length], right[:length])
+            found, places = recognizer.decoders[graph].prefixes(ours.encoder_out, fed)
+            for row, place in zip(expected, places, strict=True):
+                note(graph.replace("_", " "), row[: len(place)], found[place])
     return worst
 
 

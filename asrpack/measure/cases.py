@@ -16,6 +16,7 @@ from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError
 from asrpack.measure.compare import FLOAT32_TOLERANCE, Difference, compare, load_arrays, save_arrays
 from asrpack.networks.interface import GraphSpec
+from asrpack.runtime.decoding.hypotheses import prefix_tree
 from asrpack.runtime.states import EncoderState
 
 Arrays = Mapping[str, np.ndarray]
@@ -141,18 +142,40 @@ def _case(spec: GraphSpec, label: str, feed: Arrays, run: Run) -> Case:
 
 
 def _decoder_cases(spec: GraphSpec, given: Arrays, run: Run) -> list[Case]:
-    """Whole hypotheses, and where there is a cache, their later half with that of the first."""
+    """Hypotheses as a foreign decoder takes them, or in all the ways that asrpack's own does.
+
+    Which are side by side, as a tree and, where there is a cache, step by step: the later half
+    after the first. Its hypotheses are of one utterance: here the longest.
+    """
     sizes = {item.name: item.dims for item in spec.inputs}
-    if "cache" not in sizes:
+    if "ancestors" not in sizes:
         return [_case(spec, "", {name: given[name] for name in sizes}, run)]
+    longest = np.argmax(given["out_lens"])
+    hyps_in, length = given["hyps_in"], given["hyps_in"].shape[1]
+    feed = {
+        "encoder_out": given["encoder_out"][longest : longest + 1, : given["out_lens"][longest]],
+        "hyps_in": hyps_in,
+        "ancestors": np.tri(length, dtype=np.int64),
+    }
+    texts = [
+        tuple(row[1:size]) for row, size in zip(hyps_in.tolist(), given["hyps_lens"], strict=True)
+    ]
+    # Two ways to go on with each, as hypotheses of a beam have them.
+    others = [text[: len(text) // 2] + text[:1] for text in texts]
+    tree = prefix_tree([*texts, *others], hyps_in[0, 0])
+    tree_feed = {**feed, "hyps_in": tree.units[None], "ancestors": tree.ancestors}
+    if "cache" not in sizes:
+        return [_case(spec, "", feed, run), _case(spec, "as a tree", tree_feed, run)]
     blocks, _, _, size = sizes["cache"]
     assert isinstance(blocks, int) and isinstance(size, int)
-    empty = np.zeros((blocks, len(given["hyps_in"]), 0, size), np.float32)
-    feed = {name: {**given, "cache": empty}[name] for name in sizes}
-    whole = _case(spec, "", feed, run)
-    half = given["hyps_in"].shape[1] // 2
-    kept = whole.expected["next_cache"][:, :, :half]
-    return [whole, _case(spec, "with a cache", {**feed, "cache": kept}, run)]
+    empty = np.zeros((blocks, len(hyps_in), 0, size), np.float32)
+    whole = _case(spec, "", {**feed, "cache": empty}, run)
+    kept = whole.expected["next_cache"][:, :, : length // 2]
+    return [
+        whole,
+        _case(spec, "with a cache", {**feed, "cache": kept}, run),
+        _case(spec, "as a tree", {**tree_feed, "cache": empty[:, :1]}, run),
+    ]
 
 
 def _chunk_cases(

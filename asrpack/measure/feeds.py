@@ -17,7 +17,7 @@ from asrpack.measure.cases import Run
 from asrpack.networks.interface import GraphSpec
 from asrpack.recipe.manifest import Utterance, read_manifest
 from asrpack.runtime.audio import read_audio
-from asrpack.runtime.decoding.attention_rescoring import decoder_input
+from asrpack.runtime.decoding.hypotheses import padded
 from asrpack.runtime.front_end import FrontEnd
 from asrpack.runtime.states import EncoderState
 from asrpack.runtime.text import units_of
@@ -133,17 +133,14 @@ def _run_graphs(
             continue
         # As rescoring does: the right-to-left decoder reads from the end.
         read = units[::-1] if spec.name == "right_decoder" else units
-        hyps_in, hyps_lens = decoder_input(
-            [read],
-            sos_id=description.sos_id % size,
-            eos_id=description.eos_id % size,
-            blank_id=description.blank_id,
-        )
+        sos_id = description.sos_id % size
+        hyps_in, hyps_lens = padded([read], sos_id, description.eos_id % size, description.blank_id)
         given = {
             "encoder_out": encoded["encoder_out"],
             "encoder_lens": encoded["out_lens"],
             "hyps_in": hyps_in,
             "hyps_lens": hyps_lens,
+            "ancestors": np.tri(hyps_in.shape[1], dtype=np.int64),
         }
         for item in spec.inputs:
             if item.name == "cache":

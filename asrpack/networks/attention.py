@@ -32,19 +32,21 @@ class MultiHeadedAttention(nn.Layer):
         return x.reshape([0, 0, self.heads, self.head_size]).transpose([0, 2, 1, 3])
 
     def attend(
-        self, scores: paddle.Tensor, value: paddle.Tensor, bias: paddle.Tensor
+        self, scores: paddle.Tensor, value: paddle.Tensor, bias: paddle.Tensor | None
     ) -> paddle.Tensor:
         """Weights ``value`` (B, heads, T2, head_size) by the softmax of the scaled scores.
 
         Args:
             scores: (B, heads, T1, T2), not yet scaled.
             value: (B, heads, T2, head_size).
-            bias: from :func:`asrpack.networks.masks.score_bias`, broadcast to ``scores``.
+            bias: from :func:`asrpack.networks.masks.score_bias`, broadcast to ``scores``; None
+                where all may be looked at.
 
         Returns:
             (B, T1, size).
         """
-        weights = nn.functional.softmax(scores / math.sqrt(self.head_size) + bias, axis=-1)
+        scores = scores / math.sqrt(self.head_size)
+        weights = nn.functional.softmax(scores if bias is None else scores + bias, axis=-1)
         mixed = paddle.matmul(weights, value).transpose([0, 2, 1, 3])
         return self.linear_out(mixed.reshape([0, 0, self.heads * self.head_size]))
 
@@ -52,10 +54,10 @@ class MultiHeadedAttention(nn.Layer):
         self,
         query: paddle.Tensor,
         memory: paddle.Tensor,
-        bias: paddle.Tensor,
+        bias: paddle.Tensor | None = None,
         history: History | None = None,
     ) -> paddle.Tensor:
-        """Attends from ``query`` (B, T1, size) to the history and ``memory`` (B, T2, size)."""
+        """From ``query`` (B, T1, size) to the history and ``memory`` (1 or B, T2, size)."""
         q = self.split(self.linear_q(query))
         k = self.split(self.linear_k(memory))
         v = self.split(self.linear_v(memory))

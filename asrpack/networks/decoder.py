@@ -1,4 +1,4 @@
-"""Transformer decoder over whole hypotheses, after PaddleSpeech 1.5.0's ``decoder.py``."""
+"""Transformer decoder over hypotheses, after PaddleSpeech 1.5.0's ``decoder.py``."""
 
 from __future__ import annotations
 
@@ -34,16 +34,14 @@ class DecoderBlock(nn.Layer):
         skip: int | paddle.Tensor,
         bias: paddle.Tensor,
         memory: paddle.Tensor,
-        memory_bias: paddle.Tensor,
     ) -> paddle.Tensor:
         """One block over the last M of (N, L, size): (N, M, size).
 
         Args:
             x: (N, L, size).
             skip: L - M: positions that are only looked at.
-            bias: added to the scores of self-attention (N, 1, M, L).
-            memory: encoder states (N, T', size).
-            memory_bias: added to the scores over ``memory`` (N, 1, 1, T').
+            bias: added to the scores of self-attention (M, L).
+            memory: encoder states (1, T', size), all of them frames.
         """
         y = self.norm1(x) if self.normalize_before else x
         new = y[:, skip:]
@@ -54,7 +52,7 @@ class DecoderBlock(nn.Layer):
         x = x if self.normalize_before else self.norm1(x)
 
         y = self.norm2(x) if self.normalize_before else x
-        seen = self.src_attn(y, memory, memory_bias)
+        seen = self.src_attn(y, memory)
         if self.concat_after:
             seen = self.concat_linear2(paddle.concat([y, seen], axis=-1))
         x = x + seen
@@ -81,40 +79,38 @@ class TransformerDecoder(nn.Layer):
     def forward(
         self,
         encoder_out: paddle.Tensor,
-        encoder_lens: paddle.Tensor,
         hyps_in: paddle.Tensor,
-        hyps_lens: paddle.Tensor,
+        ancestors: paddle.Tensor,
         cache: paddle.Tensor | None = None,
     ) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Logits over the vocabulary.
+        """Logits over the vocabulary, after prefixes of hypotheses of one utterance.
+
+        A row of ``hyps_in`` is one hypothesis, or a tree of them, which stand for a prefix that
+        they have in common by one column.
 
         Args:
-            encoder_out: (N, T', size) float32.
-            encoder_lens: (N,) int64.
-            hyps_in: (N, L) int64, sos first, padded with any token.
-            hyps_lens: (N,) int64, sos counted.
-            cache: (blocks, N, C, size) float32: what every block gave for the first C positions.
+            encoder_out: (1, T', size) float32.
+            hyps_in: (N, L) int64, sos first.
+            ancestors: (L, L) int64, of every row: 1 where the token of a column is in the prefix
+                that ends with the token of a row, itself too, which no later one is; else 0. Of
+                one hypothesis, the lower triangle.
+            cache: (blocks, N, C, size) float32: what every block gave for the first C columns.
                 None for C = 0.
 
         Returns:
-            Of the other M = L - C positions: logits (N, M, vocab_size) float32, and what every
-            block gave (blocks, N, M, size), as ``forward_one_step`` upstream has it.
+            Of the other M = L - C columns: logits (N, M, vocab_size) float32 of what follows their
+            prefixes, and what every block gave (blocks, N, M, size), as ``forward_one_step``
+            upstream has it.
         """
         skip = 0 if cache is None else cache.shape[2]
-        x, positions = self.positions(self.embed(hyps_in))
-        x = x + positions
-        steps = paddle.arange(x.shape[1], dtype="int64")
-        past = steps.unsqueeze(0) <= steps[skip:].unsqueeze(1)
-        tokens = steps.unsqueeze(0) < hyps_lens.unsqueeze(1)
-        bias = score_bias(paddle.logical_and(past.unsqueeze(0), tokens.unsqueeze(1))).unsqueeze(1)
-        frames = paddle.arange(encoder_out.shape[1], dtype="int64")
-        memory_bias = score_bias(frames.unsqueeze(0) < encoder_lens.unsqueeze(1))
-        memory_bias = memory_bias.unsqueeze([1, 2])
+        x = self.embed(hyps_in) * self.positions.scale
+        x = x + self.positions.at(ancestors.sum(axis=-1) - 1)
+        bias = score_bias(ancestors[skip:] > 0)
         # Unbound, not indexed: Paddle Inference loses an axis of an empty cache otherwise.
         before = [None] * len(self.decoders) if cache is None else paddle.unbind(cache)
         outputs = []
         for block, seen in zip(self.decoders, before):  # noqa: B905 (to_static knows no strict)
-            outputs.append(block(x, skip, bias, encoder_out, memory_bias))
+            outputs.append(block(x, skip, bias, encoder_out))
             x = outputs[-1] if seen is None else paddle.concat([seen, outputs[-1]], axis=1)
         last = self.after_norm(outputs[-1]) if self.normalize_before else outputs[-1]
         return self.output_layer(last), paddle.stack(outputs)

@@ -107,6 +107,6 @@ class PositionalEncoding(nn.Layer):
         return table[:, :count]
 
     def at(self, index: paddle.Tensor) -> paddle.Tensor:
-        """The rows (B, N, size) that ``index`` (B, N) names; past the ends those at the ends."""
+        """The rows (..., size) that ``index`` (...) names; past the ends those at the ends."""
         table = self.pe[0]
         return nn.functional.embedding(paddle.clip(index, 0, table.shape[0] - 1), table)

@@ -35,8 +35,9 @@ def profile_shapes(
     """Ranges by graph and input, of the inputs with a free axis.
 
     The least is one utterance that gives one frame. Histories and caches start from nothing, so
-    their least size is 0. Hypotheses are as many as the beam holds, for each utterance, and no
-    longer than the encoder's frames.
+    their least size is 0. A decoder is given one utterance at a time: as many hypotheses as the
+    beam holds, or, where it takes that, one tree of them. Neither is longer than the encoder's
+    frames, and the start of sentence.
 
     Raises:
         InputError: the profile's longest utterance is longer than the model takes.
@@ -50,18 +51,20 @@ def profile_shapes(
     frames = (least, max(likely, least), longest * description.subsampling)
     steps = (1, output_frames(description, frames[1]), longest)
     beam = description.decode.beam_size
-    hypothesis = (1, max(1, steps[1] // 4), longest + 1)  # with the start of sentence
-    sizes: dict[str, dict[str, Three]] = {
-        "encoder": {"B": batch, "T": frames, "C": _history(description, steps)},
-        "decoder": {
-            "N": (1, beam * batch[1], beam * batch[2]),
+    encoder: dict[str, Three] = {"B": batch, "T": frames, "C": _history(description, steps)}
+
+    def sizes(spec: GraphSpec) -> dict[str, Three]:
+        if spec.name == "encoder":
+            return encoder
+        trees = any(item.name == "ancestors" for item in spec.inputs)
+        return {
+            "N": (1, 1 if trees else beam, beam),
             "T_out": steps,
-            "L": hypothesis,
+            "L": (1, max(1, steps[1] // (2 if trees else 4)), longest + 1),
             "C": (0, 0, longest),
-        },
-    }
-    sizes["right_decoder"] = sizes["decoder"]
-    return {spec.name: _ranges(spec, sizes[spec.name]) for spec in graph_specs(description)}
+        }
+
+    return {spec.name: _ranges(spec, sizes(spec)) for spec in graph_specs(description)}
 
 
 def longest_utterance(description: ModelDescription, seconds: float) -> int:

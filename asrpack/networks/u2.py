@@ -91,7 +91,7 @@ class StreamingEncoderGraph(nn.Layer):
 
 
 class DecoderGraph(nn.Layer):
-    """What ``decoder.onnx`` computes, whole hypotheses or one step more of them."""
+    """What ``decoder.onnx`` computes, of hypotheses, or one step more of them."""
 
     def __init__(self, decoder: TransformerDecoder) -> None:
         super().__init__()
@@ -100,13 +100,12 @@ class DecoderGraph(nn.Layer):
     def forward(
         self,
         encoder_out: paddle.Tensor,
-        encoder_lens: paddle.Tensor,
         hyps_in: paddle.Tensor,
-        hyps_lens: paddle.Tensor,
+        ancestors: paddle.Tensor,
         cache: paddle.Tensor,
     ) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Log-probabilities (N, M, V) of the token that follows each prefix, and their cache."""
-        logits, outputs = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens, cache)
+        logits, outputs = self.decoder(encoder_out, hyps_in, ancestors, cache)
         return nn.functional.log_softmax(logits, axis=-1), outputs
 
 
@@ -120,12 +119,11 @@ class RightDecoderGraph(nn.Layer):
     def forward(
         self,
         encoder_out: paddle.Tensor,
-        encoder_lens: paddle.Tensor,
         hyps_in: paddle.Tensor,
-        hyps_lens: paddle.Tensor,
+        ancestors: paddle.Tensor,
     ) -> paddle.Tensor:
         """Log-probabilities (N, L, V) of the token that follows each prefix."""
-        logits, _ = self.decoder(encoder_out, encoder_lens, hyps_in, hyps_lens)
+        logits, _ = self.decoder(encoder_out, hyps_in, ancestors)
         return nn.functional.log_softmax(logits, axis=-1)
 
 

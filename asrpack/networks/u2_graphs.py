@@ -54,7 +54,7 @@ def _decoder(spec: U2Spec) -> GraphSpec:
         "decoder",
         (*right.inputs, floats("cache", blocks, "N", "C", size)),
         (
-            floats("decoder_log_probs", "N", "M", spec.vocab_size, length="hyps_lens"),
+            floats("decoder_log_probs", "N", "M", spec.vocab_size),
             floats("next_cache", blocks, "N", "M", size),
         ),
     )
@@ -64,12 +64,11 @@ def _right_decoder(spec: U2Spec) -> GraphSpec:
     return GraphSpec(
         "right_decoder",
         (
-            floats("encoder_out", "N", "T_out", spec.encoder.output_size),
-            integers("encoder_lens", "N"),
+            floats("encoder_out", 1, "T_out", spec.encoder.output_size),
             integers("hyps_in", "N", "L"),
-            integers("hyps_lens", "N"),
+            integers("ancestors", "L", "L"),
         ),
-        (floats("decoder_log_probs", "N", "L", spec.vocab_size, length="hyps_lens"),),
+        (floats("decoder_log_probs", "N", "L", spec.vocab_size),),
     )
 
 

@@ -94,7 +94,7 @@ class Recognizer:
             for name, wanted in outputs.items()
         }
         self._encoder = graphs.pop("encoder")
-        self.decoders = {name: Decoder(graph) for name, graph in graphs.items()}
+        self.decoders = {name: Decoder(graph, description) for name, graph in graphs.items()}
         self.provider = CPU if provider is None else provider.name
         release_freed()
 

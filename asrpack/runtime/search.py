@@ -145,28 +145,20 @@ class Search:
     def _rescore(self, encoder_out: Floats) -> Nbest:
         about, ctc = self._about, self._ctc
         assert isinstance(ctc, PrefixBeamSearch)
-        left = partial(self._decoders["decoder"].whole, encoder_out)
-        sos_id, eos_id = _id(about, about.sos_id), _id(about, about.eos_id)
-        weight, boosts = about.decode.ctc_weight, ctc.boosts() if self._biased else None
+        left = partial(self._decoders["decoder"].prefixes, encoder_out)
+        eos_id, weight = _id(about, about.eos_id), about.decode.ctc_weight
+        boosts = ctc.boosts() if self._biased else None
         if not about.decode.reverse_weight:
             return attention_rescoring(
-                ctc.nbest(),
-                left,
-                ctc_weight=weight,
-                sos_id=sos_id,
-                eos_id=eos_id,
-                blank_id=about.blank_id,
-                boosts=boosts,
+                ctc.nbest(), left, ctc_weight=weight, eos_id=eos_id, boosts=boosts
             )
-        right = partial(self._decoders["right_decoder"].whole, encoder_out)
         return bidirectional_rescoring(
             ctc.nbest(),
-            lambda hyps, lens, r_hyps: (left(hyps, lens), right(r_hyps, lens)),
+            left,
+            partial(self._decoders["right_decoder"].prefixes, encoder_out),
             ctc_weight=weight,
             reverse_weight=about.decode.reverse_weight,
-            sos_id=sos_id,
             eos_id=eos_id,
-            blank_id=about.blank_id,
             boosts=boosts,
         )
 

@@ -21,7 +21,7 @@ class Export(Stage):
     """
 
     name: ClassVar[str] = "export"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     outputs: ClassVar[tuple[str, ...]] = ("paddle", "cases.npz")
     tools: ClassVar[tuple[str, ...]] = ("numpy", "paddlepaddle")
     # Also because the bytes are the same for the same inputs in a fresh process only.

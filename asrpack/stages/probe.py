@@ -46,7 +46,7 @@ class Probe(Stage):
         from asrpack.measure.feeds import known_units, longest_seconds, spread
         from asrpack.recipe.manifest import read_manifest
         from asrpack.runtime.audio import read_audio
-        from asrpack.runtime.decoding.attention_rescoring import decoder_input
+        from asrpack.runtime.decoding.hypotheses import padded
         from asrpack.runtime.front_end import FrontEnd
 
         about = ModelDescription.read(inputs["description"])
@@ -69,11 +69,11 @@ class Probe(Stage):
                 remedy="give recordings of at least half a second",
             )
         size = len(about.tokens)
-        hyps_in, hyps_lens = decoder_input(
+        hyps_in, hyps_lens = padded(
             [units for _, units in candidates],
-            sos_id=about.sos_id % size,
-            eos_id=about.eos_id % size,
-            blank_id=about.blank_id,
+            about.sos_id % size,
+            about.eos_id % size,
+            about.blank_id,
         )
         arrays: dict[str, NDArray[Any]] = {
             "feats": _padded([feats for feats, _ in candidates]),

@@ -33,6 +33,7 @@ class Provider(Stage):
     """``provider.json``: what ``asrpack.json`` will say of it, with the shapes of every input."""
 
     name: ClassVar[str] = "provider"
+    revision: ClassVar[int] = 2
     outputs: ClassVar[tuple[str, ...]] = ("provider.json",)
     Params: ClassVar[type[stage.Params]] = ProviderParams
 

@@ -161,8 +161,6 @@ def _feed(shapes: dict[str, tuple[int, ...]], types: dict[str, str]) -> dict[str
     lengths = {
         "feat_lens": ("feats", 1),
         "cache_lens": ("att_cache", 3),
-        "encoder_lens": ("encoder_out", 1),
-        "hyps_lens": ("hyps_in", 1),
     }
     feed: dict[str, Any] = {}
     for name, shape in shapes.items():

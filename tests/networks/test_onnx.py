@@ -14,6 +14,7 @@ from asrpack.graph.from_paddle import convert
 from asrpack.networks.inference_files import run_layer, save
 from asrpack.networks.u2 import EncoderGraph, build, decoder_graphs
 from asrpack.networks.u2_graphs import graph_specs
+from asrpack.runtime.decoding.hypotheses import prefix_tree
 from tests.networks.variants import VARIANTS, weights
 
 TOLERANCE = 1e-4
@@ -66,17 +67,18 @@ def test_right_decoder(tmp_path: Path) -> None:
     layer = decoder_graphs(build(spec, weights(spec)))[graph.name]
     onnx = session(layer, graph, tmp_path)
     generator = np.random.default_rng(9)
-    for hyps_lens, frames in (((1,), (3,)), ((9, 4, 1), (11, 6, 3))):
-        shape = (len(hyps_lens), max(hyps_lens))
+    tree = prefix_tree([(2, 3, 4), (2, 3, 5, 6), (7,), ()], 12)
+    several = generator.integers(1, 12, size=(3, 9))
+    for hyps_in, ancestors, frames in (
+        (np.array([[12]]), np.tri(1), 3),
+        (several, np.tri(9), 11),
+        (tree.units[None], tree.ancestors, 6),
+    ):
         feed = {
-            "encoder_out": generator.normal(size=(shape[0], max(frames), 16)).astype(np.float32),
-            "encoder_lens": np.array(frames),
-            "hyps_in": generator.integers(1, 12, size=shape),
-            "hyps_lens": np.array(hyps_lens),
+            "encoder_out": generator.normal(size=(1, frames, 16)).astype(np.float32),
+            "hyps_in": hyps_in,
+            "ancestors": ancestors.astype(np.int64),
         }
         expected = run_layer(layer, graph, feed)
         for output, found in zip(graph.output_names, onnx.run(None, feed), strict=True):
-            for row, count in enumerate(hyps_lens):
-                np.testing.assert_allclose(
-                    found[row, :count], expected[output][row, :count], atol=TOLERANCE
-                )
+            np.testing.assert_allclose(found, expected[output], atol=TOLERANCE)

@@ -18,7 +18,7 @@ import pytest
 from asrpack.frontends.paddlespeech_u2 import read
 from asrpack.networks.u2_spec import U2Spec
 from asrpack.runtime.decoding import attention_search
-from asrpack.runtime.decoding.attention_rescoring import reversed_input
+from asrpack.runtime.decoding.hypotheses import prefix_tree
 from tests.networks.variants import VARIANTS, weights
 
 pytestmark = pytest.mark.oracle
@@ -93,11 +93,16 @@ def differences(
         row[: len(feats)] = feats
     tokens = generator.integers(1, spec.vocab_size - 1, size=(4, 7))
     tokens[:, 0] = spec.vocab_size - 1
+    tokens[1, :4] = tokens[0, :4]
     hyps, hyps_lens = paddle.to_tensor(tokens), paddle.to_tensor([7, 5, 2, 1])
     reverse_weight = 0.3 if spec.decoder.r_num_blocks else 0.0
-    last = spec.vocab_size - 1
-    turned = reversed_input(tokens, hyps_lens.numpy(), sos_id=last, eos_id=last)
-    fed = {"decoder": hyps, "right_decoder": paddle.to_tensor(turned)}
+    texts = [
+        tuple(row[1:size]) for row, size in zip(tokens.tolist(), hyps_lens.tolist(), strict=True)
+    ]
+    trees = {
+        "decoder": prefix_tree(texts, spec.vocab_size - 1),
+        "right_decoder": prefix_tree([text[::-1] for text in texts], spec.vocab_size - 1),
+    }
     decoders = decoder_graphs(ours)
     found: dict[str, float] = {}
 
@@ -120,17 +125,18 @@ def differences(
             probabilities = theirs.ctc.log_softmax(expected)
             note("ctc_log_probs", log_probs[row : row + 1, :frames], probabilities)
             both = theirs.forward_attention_decoder(hyps, hyps_lens, expected, reverse_weight)
-            memory = paddle.concat([together[row : row + 1]] * 4)
-            memory_lens = paddle.full([4], frames, "int64")
+            memory = together[row : row + 1, :frames]
             for (name, decoder), scores in zip(decoders.items(), both, strict=False):
-                given = [memory, memory_lens, fed[name], hyps_lens]
+                tree = trees[name]
+                units, ancestors = paddle.to_tensor(tree.units), paddle.to_tensor(tree.ancestors)
+                given = [memory, units.unsqueeze(0), ancestors]
                 if name == "decoder":
-                    empty = paddle.zeros([spec.decoder.num_blocks, 4, 0, memory.shape[2]])
+                    empty = paddle.zeros([spec.decoder.num_blocks, 1, 0, memory.shape[2]])
                     ours_scores, _ = decoder(*given, empty)
                 else:
                     ours_scores = decoder(*given)
-                for index, count in enumerate(hyps_lens.tolist()):
-                    note(name, ours_scores[index, :count], scores[index, :count])
+                for index, place in enumerate(tree.places):
+                    note(name, ours_scores[0, place], scores[index, : len(place)])
     return found
 
 
@@ -189,13 +195,8 @@ def test_attention_search_step_by_step(u2_model: Any, name: str, seed: int, tmp_
         if cache is None:
             cache = paddle.zeros([spec.decoder.num_blocks, count, 0, spec.encoder.output_size])
         with paddle.no_grad():
-            log_probs, new = decoder(
-                memory.tile([count, 1, 1]),
-                paddle.full([count], memory.shape[1], "int64"),
-                paddle.to_tensor(hyps),
-                paddle.full([count], length, "int64"),
-                cache,
-            )
+            lower = paddle.to_tensor(np.tri(length, dtype=np.int64))
+            log_probs, new = decoder(memory, paddle.to_tensor(hyps), lower, cache)
         return log_probs[:, -1].numpy(), paddle.concat([cache, new], axis=2)
 
     last = spec.vocab_size - 1

@@ -11,6 +11,7 @@ paddle = pytest.importorskip("paddle")
 
 from asrpack.networks.u2 import U2, EncoderGraph, build, decoder_graphs  # noqa: E402
 from asrpack.networks.u2_spec import U2Spec, unused_parameters  # noqa: E402
+from asrpack.runtime.decoding.hypotheses import prefix_tree  # noqa: E402
 from tests.networks.variants import SPEC, VARIANTS, weights  # noqa: E402
 
 # Another batch size means another order of additions in matrix products.
@@ -29,11 +30,12 @@ def encode(network: U2, feats: np.ndarray, lengths: Sequence[int]) -> list[np.nd
 
 
 def decode(network: U2, *inputs: np.ndarray) -> list[np.ndarray]:
+    """Of encoder_out, hyps_in and ancestors."""
     with paddle.no_grad():
         given = list(map(paddle.to_tensor, inputs))
         graphs = decoder_graphs(network)
         blocks = len(graphs["decoder"].decoder.decoders)
-        empty = paddle.zeros([blocks, len(given[0]), 0, given[0].shape[2]])
+        empty = paddle.zeros([blocks, len(given[1]), 0, given[0].shape[2]])
         left, _ = graphs["decoder"](*given, empty)
         right = [graphs["right_decoder"](*given)] if "right_decoder" in graphs else []
         return [scores.numpy() for scores in (left, *right)]
@@ -63,40 +65,37 @@ def test_ctc_outputs_are_log_probabilities() -> None:
     np.testing.assert_allclose(np.exp(log_probs).sum(axis=-1), 1.0, atol=1e-5)
 
 
-def hypotheses() -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(2)
-    return generator.integers(1, 12, size=(3, 9)), np.array([9, 4, 1])
-
-
+MEMORY = np.random.default_rng(3).normal(size=(1, 11, 16)).astype(np.float32)
+HYPOTHESES = np.random.default_rng(2).integers(1, 12, size=(3, 9))
 DECODERS = ["plain", *(name for name in VARIANTS if name.startswith("decoder: "))]
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_a_batch_of_hypotheses_gives_what_each_gives_alone(name: str) -> None:
+def test_hypotheses_give_together_what_each_gives_alone(name: str) -> None:
+    """Side by side, and as a tree of those whose beginnings are the same."""
     network = model(VARIANTS[name])
-    memory = np.random.default_rng(3).normal(size=(3, 11, 16)).astype(np.float32)
-    frames = np.array([11, 6, 3])
-    tokens, lengths = hypotheses()
-    both_ways = VARIANTS[name].decoder.r_num_blocks > 0
-    together = decode(network, memory, frames, tokens, lengths)
-    assert len(together) == 1 + both_ways
-    for row, (count, length) in enumerate(zip(frames, lengths, strict=True)):
-        one = slice(row, row + 1)
-        given = [memory[one, :count], frames[one], tokens[one, :length], lengths[one]]
-        alone = decode(network, *given)
-        for padded, single in zip(together, alone, strict=True):
-            np.testing.assert_allclose(padded[row, :length], single[0], atol=TOLERANCE)
+    together = decode(network, MEMORY, HYPOTHESES, np.tri(9, dtype=np.int64))
+    assert len(together) == 1 + (VARIANTS[name].decoder.r_num_blocks > 0)
+    kept = [(*HYPOTHESES[0, 1:5].tolist(), unit) for unit in (3, 7)]
+    tree = prefix_tree([*kept, kept[0][:2], ()], HYPOTHESES[0, 0])
+    assert len(tree.units) == 7
+    as_tree = decode(network, MEMORY, tree.units[None], tree.ancestors)
+    for row in range(3):
+        alone = decode(network, MEMORY, HYPOTHESES[row : row + 1], np.tri(9, dtype=np.int64))
+        for several, one in zip(together, alone, strict=True):
+            np.testing.assert_allclose(several[row], one[0], atol=TOLERANCE)
+    for place in tree.places:
+        row, lower = tree.units[None, place], np.tri(len(place), dtype=np.int64)
+        for several, one in zip(as_tree, decode(network, MEMORY, row, lower), strict=True):
+            np.testing.assert_allclose(several[0, place], one[0], atol=TOLERANCE)
 
 
 def test_a_prefix_is_scored_without_what_follows() -> None:
-    network = model(SPEC)
-    memory = np.random.default_rng(3).normal(size=(3, 11, 16)).astype(np.float32)
-    frames = np.full(3, 11)
-    tokens, _ = hypotheses()
-    lengths = np.full(3, 9)
-    (before,) = decode(network, memory, frames, tokens, lengths)
-    tokens[:, 5:] = 12
-    (after,) = decode(network, memory, frames, tokens, lengths)
+    network, lower = model(SPEC), np.tri(9, dtype=np.int64)
+    (before,) = decode(network, MEMORY, HYPOTHESES, lower)
+    others = HYPOTHESES.copy()
+    others[:, 5:] = 12
+    (after,) = decode(network, MEMORY, others, lower)
     np.testing.assert_array_equal(before[:, :5], after[:, :5])
     assert not np.allclose(before[:, 5:], after[:, 5:], atol=1e-3)
 

@@ -1,4 +1,4 @@
-"""An attention decoder step by step, with and without a cache, against all of it at once."""
+"""An attention decoder of whole hypotheses and step by step, with and without a cache."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 
 from asrpack.bundle.model import DecodeDefaults
+from asrpack.errors import ToolchainError
 from asrpack.runtime.decoder import Decoder
 from asrpack.runtime.decoding import attention_search
+from asrpack.runtime.decoding.hypotheses import padded
 from asrpack.runtime.engines import Graph, open_graph
 from asrpack.runtime.recognizer import Recognizer
 from tests.runtime import tiny, tiny_paddle
 from tests.runtime.test_recognizer import NOISE
 
 OUT = np.random.default_rng(4).normal(size=(7, tiny.BINS)).astype(np.float32)
-HYPS = np.array([[5, 2, 3, 4, 2], [5, 3, 3, 2, 0], [5, 4, 2, 2, 1]], np.int64)
+HYPOTHESES = [(2, 3, 4, 2), (2, 3, 2, 0), (4, 2, 2, 1)]
+EOS = tiny.SIZE - 1
 
 
 class Counting:
@@ -42,27 +45,60 @@ def steps(decoder: Decoder, encoder_out: np.ndarray, hyps: np.ndarray) -> np.nda
     return np.stack(found, axis=1)
 
 
-def lengths(hyps: np.ndarray) -> np.ndarray:
-    return np.full(len(hyps), hyps.shape[1], np.int64)
+def side_by_side(decoder: Decoder, encoder_out: np.ndarray, hypotheses: Any) -> list[np.ndarray]:
+    """Of each hypothesis (n + 1, V)."""
+    log_probs, places = decoder.prefixes(encoder_out, hypotheses)
+    return [log_probs[place] for place in places]
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "paddle_inference"])
 def test_a_cache_saves_what_was_worked_out(target: str) -> None:
     files = {"decoder.onnx": tiny.cached_decoder()}
     graph = Counting(target, files if target == "onnxruntime" else tiny_paddle.cached_decoder())
-    decoder = Decoder(graph)
-    whole = decoder.whole(OUT, HYPS, lengths(HYPS))
-    assert whole.shape == (3, 5, tiny.SIZE)
-    np.testing.assert_allclose(steps(decoder, OUT, HYPS), whole, atol=1e-6)
-    assert graph.positions == [5, 1, 1, 1, 1, 1]
+    decoder = Decoder(graph, tiny.describe())
+    whole = side_by_side(decoder, OUT, HYPOTHESES)
+    assert np.shape(whole) == (3, 5, tiny.SIZE)
+    hyps, _ = padded(HYPOTHESES, EOS, EOS, 0)
+    np.testing.assert_allclose(steps(decoder, OUT, hyps), whole, atol=1e-6)
+    # sos is common to all three, and two units more to two of them.
+    assert graph.positions == [11, 1, 1, 1, 1, 1]
 
 
 def test_without_a_cache_all_is_worked_out_again() -> None:
     graph = Counting("onnxruntime", {"decoder.onnx": tiny.decoder()})
-    decoder = Decoder(graph)
-    whole = decoder.whole(OUT, HYPS, lengths(HYPS))
-    np.testing.assert_array_equal(steps(decoder, OUT, HYPS), whole)
+    decoder = Decoder(graph, tiny.describe())
+    whole = side_by_side(decoder, OUT, HYPOTHESES)
+    hyps, _ = padded(HYPOTHESES, EOS, EOS, 0)
+    np.testing.assert_array_equal(steps(decoder, OUT, hyps), whole)
     assert graph.positions == [5, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("graph", [tiny.cached_decoder(), tiny.decoder()], ids=["own", "foreign"])
+def test_hypotheses_do_not_change_one_another(graph: bytes) -> None:
+    decoder = Decoder(
+        open_graph("onnxruntime", "decoder", {"decoder.onnx": graph}), tiny.describe()
+    )
+    hypotheses = [(2, 3, 4), (2, 3), (), (2, 3, 4, 4), (2, 3)]
+    for found, units in zip(side_by_side(decoder, OUT, hypotheses), hypotheses, strict=True):
+        (alone,) = side_by_side(decoder, OUT, [units])
+        assert found.shape == (len(units) + 1, tiny.SIZE)
+        np.testing.assert_allclose(found, alone, atol=1e-6)
+
+
+def test_no_tree_is_larger_than_the_graph_takes() -> None:
+    graph = Counting("onnxruntime", {"decoder.onnx": tiny.cached_decoder()})
+    whole = side_by_side(Decoder(graph, tiny.describe()), OUT, HYPOTHESES)
+    short = Decoder(graph, tiny.describe(max_frames=4))
+    np.testing.assert_allclose(side_by_side(short, OUT, HYPOTHESES), whole, atol=1e-6)
+    assert graph.positions == [11, 5, 5, 5]
+
+
+def test_a_graph_of_an_earlier_asrpack_is_refused() -> None:
+    graph = Counting("onnxruntime", {"decoder.onnx": tiny.cached_decoder()})
+    graph.inputs = {name: shape for name, shape in graph.inputs.items() if name != "ancestors"}
+    with pytest.raises(ToolchainError, match="trees of hypotheses") as caught:
+        Decoder(graph, tiny.describe())
+    assert "build the bundle again" in caught.value.remedy
 
 
 def test_attention_decoding_goes_by_the_cache() -> None:
@@ -72,14 +108,12 @@ def test_attention_decoding_goes_by_the_cache() -> None:
     recognizer = Recognizer(about, graphs, threads=1)
     encoded = recognizer.encode(recognizer.features(NOISE[:6000]))
     assert encoded.encoder_out is not None
-    out, decoder, eos = encoded.encoder_out, recognizer.decoders["decoder"], tiny.SIZE - 1
-    (units, score), *_ = attention_search(
-        lambda hyps, _: (decoder.whole(out, hyps, lengths(hyps))[:, -1], None),
-        len(out),
-        beam_size=1,
-        sos_id=eos,
-        eos_id=eos,
-    )
+    out, decoder = encoded.encoder_out, recognizer.decoders["decoder"]
+
+    def again(hyps: np.ndarray, _: Any) -> tuple[np.ndarray, None]:
+        return decoder.prefixes(out, [tuple(hyps[0, 1:].tolist())])[0][-1:], None
+
+    (units, score), *_ = attention_search(again, len(out), beam_size=1, sos_id=EOS, eos_id=EOS)
     found = recognizer.decode(encoded)
     assert found.tokens == units and len(units) > 1
     assert found.score == pytest.approx(score, abs=1e-5)
@@ -94,9 +128,10 @@ def test_the_quickstarts_decoder(recognizer: Recognizer) -> None:
     last = len(recognizer.description.tokens) - 1
     hyps = np.random.default_rng(5).integers(1, last, size=(4, 9))
     hyps[:, 0] = last
-    lens = np.array([9, 7, 3, 1], np.int64)
-    whole = decoder.whole(encoded.encoder_out, hyps, lens)
+    hyps[2, 1:4] = hyps[0, 1:4]
     stepwise = steps(decoder, encoded.encoder_out, hyps)
-    for ours, expected, length in zip(stepwise, whole, lens, strict=True):
-        np.testing.assert_allclose(ours[:length], expected[:length], atol=1e-4)
-    np.testing.assert_allclose(np.exp(whole).sum(axis=-1), 1, atol=1e-4)
+    hypotheses = [tuple(row[1:size]) for row, size in zip(hyps.tolist(), (9, 7, 6, 1), strict=True)]
+    whole = side_by_side(decoder, encoded.encoder_out, hypotheses)
+    for ours, expected in zip(stepwise, whole, strict=True):
+        np.testing.assert_allclose(ours[: len(expected)], expected, atol=1e-4)
+        np.testing.assert_allclose(np.exp(expected).sum(axis=-1), 1, atol=1e-4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ from asrpack.runtime.decoding import (
     ctc_greedy_search,
     unit_times,
 )
-from asrpack.runtime.decoding.attention_rescoring import decoder_input, reversed_input
+from asrpack.runtime.decoding.hypotheses import padded
 from tests.runtime.test_ctc import log_softmax, posteriors
 
 pytestmark = pytest.mark.oracle
@@ -65,12 +67,17 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Any:
             self.log_probs = paddle.to_tensor(log_probs[None])
             self.encoder_out = paddle.randn([1, len(log_probs), HIDDEN])
 
-        def decode(
-            self, hyps_in: np.ndarray, lens: np.ndarray, reverse_weight: float = 0.0
-        ) -> tuple[np.ndarray, np.ndarray]:
-            hyps, lengths = paddle.to_tensor(hyps_in), paddle.to_tensor(lens)
-            out = self.forward_attention_decoder(hyps, lengths, self.encoder_out, reverse_weight)
-            return out[0].numpy(), out[1].numpy()
+        def prefixes(
+            self, hypotheses: Sequence[tuple[int, ...]], right_to_left: bool = False
+        ) -> tuple[np.ndarray, list[np.ndarray]]:
+            if right_to_left:  # it turns them itself
+                hypotheses = [units[::-1] for units in hypotheses]
+            hyps, lens = padded(hypotheses, LAST, LAST, 0)
+            given = (paddle.to_tensor(hyps), paddle.to_tensor(lens), self.encoder_out)
+            log_probs = self.forward_attention_decoder(*given, float(right_to_left))[right_to_left]
+            rows = np.arange(hyps.size).reshape(hyps.shape)
+            places = [row[:size] for row, size in zip(rows, lens, strict=True)]
+            return log_probs.numpy().reshape([hyps.size, -1]), places
 
         def step(self, hyps_in: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
             count, length = hyps_in.shape
@@ -110,34 +117,20 @@ def test_attention_rescoring(upstream: Any, seed: int, reverse_weight: float) ->
     expected = upstream.attention_rescoring(
         upstream.speech, upstream.speech, 10, ctc_weight=0.5, reverse_weight=reverse_weight
     )
-    options: dict[str, Any] = {"ctc_weight": 0.5, "sos_id": LAST, "eos_id": LAST}
+    options: dict[str, Any] = {"ctc_weight": 0.5, "eos_id": LAST}
     nbest = nbest_of(log_probs).nbest()
     if reverse_weight:
         rescored = bidirectional_rescoring(
             nbest,
-            lambda hyps, lens, _: upstream.decode(hyps, lens, reverse_weight),
+            upstream.prefixes,
+            partial(upstream.prefixes, right_to_left=True),
             reverse_weight=reverse_weight,
             **options,
         )
     else:
-        rescored = attention_rescoring(
-            nbest, lambda hyps, lens: upstream.decode(hyps, lens)[0], **options
-        )
+        rescored = attention_rescoring(nbest, upstream.prefixes, **options)
     assert rescored[0][0] == expected
     assert len(rescored) == 10
-
-
-@pytest.mark.parametrize("hyps", [[(1, 2, 3), (4,), ()], [(5,)], [(1, 1), (2, 3)]])
-def test_reversed_input(upstream: Any, hyps: list[tuple[int, ...]]) -> None:
-    import paddle
-    from paddlespeech.audio.utils.tensor_utils import st_reverse_pad_list
-
-    hyps_in, hyps_lens = decoder_input(hyps, sos_id=7, eos_id=8, blank_id=0)
-    expected = st_reverse_pad_list(
-        paddle.to_tensor(hyps_in[:, 1:]), paddle.to_tensor(hyps_lens - 1), 7, 8
-    )
-    found = reversed_input(hyps_in, hyps_lens, sos_id=7, eos_id=8)
-    assert found.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("beam_size", [1, 3, 10])

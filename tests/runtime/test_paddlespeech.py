@@ -14,6 +14,7 @@ import pytest
 from asrpack.bundle.model import ModelDescription
 from asrpack.recipe.manifest import Utterance
 from asrpack.runtime.audio import read_audio
+from asrpack.runtime.decoder import Decoder
 from asrpack.runtime.decoding import (
     ctc_prefix_beam_search,
 )
@@ -58,14 +59,12 @@ def decode_with_ours(
 ) -> str:
     """Our search over PaddleSpeech's posteriors and its decoder."""
 
-    decoder: Any = SimpleNamespace(
-        whole=oracle.decoder_log_probs,
-        step=lambda memory, hyps, cache: (
-            oracle.decoder_log_probs(memory, hyps, np.full(len(hyps), hyps.shape[1]))[:, -1],
-            None,
-        ),
-    )
-    search = Search(about, method, {"decoder": decoder})
+    def run(outputs: Any, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        memory, hyps, lens = feed["encoder_out"][0], feed["hyps_in"], feed["hyps_lens"]
+        return [oracle.decoder_log_probs(memory, hyps, lens)]
+
+    graph: Any = SimpleNamespace(inputs={}, run=run)
+    search = Search(about, method, {"decoder": Decoder(graph, about)})
     search.advance(Encoded(outputs.ctc_log_probs, outputs.encoder_out))
     return search.final()[0].text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -43,22 +44,22 @@ def encoded() -> Encoded:
     return recognizer.encode(recognizer.features(NOISE[:8000]))
 
 
-def whole(decoder: Decoder, encoded: Encoded) -> Any:
+def prefixes(decoder: Decoder, encoded: Encoded) -> Any:
     assert encoded.encoder_out is not None
-    return lambda hyps, lens: decoder.whole(encoded.encoder_out, hyps, lens)
+    return partial(decoder.prefixes, encoded.encoder_out)
 
 
 @pytest.mark.parametrize("reverse_weight", [0.3, 1.0])
 def test_as_by_hand(encoded: Encoded, reverse_weight: float) -> None:
     recognizer = load(reverse_weight)
-    left = whole(recognizer.decoders["decoder"], encoded)
-    right = whole(recognizer.decoders["right_decoder"], encoded)
+    left = prefixes(recognizer.decoders["decoder"], encoded)
+    right = prefixes(recognizer.decoders["right_decoder"], encoded)
     expected = bidirectional_rescoring(
         ctc_prefix_beam_search(encoded.ctc_log_probs, 4),
-        lambda hyps, lens, r_hyps: (left(hyps, lens), right(r_hyps, lens)),
+        left,
+        right,
         ctc_weight=0.5,
         reverse_weight=reverse_weight,
-        sos_id=EOS,
         eos_id=EOS,
     )
     found = recognizer.nbest(encoded, "attention_rescoring")
@@ -81,9 +82,8 @@ def test_without_weight_it_never_runs(encoded: Encoded, monkeypatch: pytest.Monk
     monkeypatch.setitem(recognizer.decoders, "right_decoder", None)
     expected = attention_rescoring(
         ctc_prefix_beam_search(encoded.ctc_log_probs, 4),
-        whole(recognizer.decoders["decoder"], encoded),
+        prefixes(recognizer.decoders["decoder"], encoded),
         ctc_weight=0.5,
-        sos_id=EOS,
         eos_id=EOS,
     )
     found = recognizer.nbest(encoded, "attention_rescoring")

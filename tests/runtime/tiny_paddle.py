@@ -33,7 +33,12 @@ _ENDS = (
 _DECODER = GraphSpec("decoder", _ENDS, (floats("decoder_log_probs", "N", "L", SIZE),))
 _CACHED_DECODER = GraphSpec(
     "decoder",
-    (*_ENDS, floats("cache", 1, "N", "C", SIZE)),
+    (
+        floats("encoder_out", 1, "U", BINS),
+        integers("hyps_in", "N", "L"),
+        integers("ancestors", "L", "L"),
+        floats("cache", 1, "N", "C", SIZE),
+    ),
     (floats("decoder_log_probs", "N", "M", SIZE), floats("next_cache", 1, "N", "M", SIZE)),
 )
 
@@ -80,12 +85,13 @@ class _CachedDecoder(nn.Layer):
         super().__init__()
         self.table = _parameter(np.random.default_rng(3).standard_normal((SIZE, SIZE)))
 
-    def forward(self, encoder_out, encoder_lens, hyps_in, hyps_lens, cache):
-        nothing = 0 * (encoder_out.sum() + (encoder_lens + hyps_lens).sum().astype("float32"))
+    def forward(self, encoder_out, hyps_in, ancestors, cache):
+        nothing = 0 * encoder_out.sum()
         known = paddle.shape(cache)[2]
         new = functional.embedding(hyps_in[:, known:], self.table).unsqueeze(0)
-        sums = paddle.concat([cache, new], axis=2).cumsum(axis=2).squeeze(0)
-        return functional.log_softmax(sums[:, known:] + nothing), new
+        looked_up = paddle.concat([cache, new], axis=2).squeeze(0)
+        sums = paddle.matmul(ancestors[known:].astype("float32"), looked_up)
+        return functional.log_softmax(sums + nothing), new
 
 
 def _parameter(values: np.ndarray) -> paddle.Tensor:
