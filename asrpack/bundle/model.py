@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from asrpack.errors import InputError
+from asrpack.errors import InputError, UsageError
 
 FORMAT = 2
 # `ctc_beam_search` is PaddleSpeech's name for the search with an n-gram language model.
@@ -209,6 +209,41 @@ class ModelDescription:
         if self.decode.ngram is None:
             lacking.add("ctc_beam_search")
         return tuple(name for name in DECODE_METHODS if name not in lacking)
+
+    def check_method(self, method: str | None) -> str:
+        """The decoding method that a name, or None, stands for.
+
+        Raises:
+            UsageError: no such method, or the model cannot be decoded by it.
+        """
+        if method is None:
+            method = self.decode.method
+        if method not in self.methods:
+            raise UsageError(
+                f"this model cannot decode with {method!r}",
+                code="decode-method",
+                remedy=f"choose one of {', '.join(self.methods)}",
+            )
+        return method
+
+    def decoded_by(self, method: str | None) -> ModelDescription:
+        """With the graphs, and the language model, that one method needs; it is the default.
+
+        Raises:
+            UsageError: as :meth:`check_method`.
+        """
+        method = self.check_method(method)
+        needed = {"encoder"}
+        if method in DECODER_METHODS:
+            needed.add("decoder")
+        if method == "attention_rescoring" and self.decode.reverse_weight:
+            needed.add("right_decoder")
+        ngram = self.decode.ngram if method == "ctc_beam_search" else None
+        return replace(
+            self,
+            graphs=tuple(name for name in self.graphs if name in needed),
+            decode=replace(self.decode, method=method, ngram=ngram),
+        )
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space, one newline at the end."""

@@ -81,10 +81,10 @@ def run(
     recordings, others = find_recordings(audio)
     layout.check(recordings)
     workers, threads = share_cores(len(recordings), workers, threads)
-    opened = _open(bundle, identity, trust, licence, threads)
+    opened = _open(bundle, identity, trust, licence, threads, decode=decode, one_method=True)
     recognizer = opened.recognizer
     wishes = Wishes(
-        recognizer.check_method(decode),
+        opened.description.decode.method,
         None if hotwords is None else read_hotwords(hotwords, opened.description),
         nbest,
         times or (layout.needs_times and not streaming),
@@ -271,10 +271,19 @@ def _open(
     trust: Sequence[Path],
     licence: Path | None,
     threads: int,
+    *,
+    decode: str | None = None,
+    one_method: bool = False,
 ) -> OpenBundle:
-    source = identity_source(identity)
-    keys = pinned(trust, warn_on_stderr)
-    opened = open_bundle(bundle, source, keys, licence=licence, threads=threads)
+    opened = open_bundle(
+        bundle,
+        identity_source(identity),
+        pinned(trust, warn_on_stderr),
+        licence=licence,
+        threads=threads,
+        decode=decode,
+        one_method=one_method,
+    )
     spec, on = opened.metadata.provider, opened.recognizer.provider
     if spec is not None and on == CPU:
         warn_on_stderr(

@@ -61,6 +61,8 @@ def open_bundle(
     licence: Path | None = None,
     warn: Callable[[str], None] = warn_on_stderr,
     threads: int = 0,
+    decode: str | None = None,
+    one_method: bool = False,
     reached: Callable[[str], None] = lambda phase: None,
 ) -> OpenBundle:
     """Verifies a bundle, decrypts the verified bytes to memory and loads the graphs.
@@ -77,11 +79,14 @@ def open_bundle(
             :func:`asrpack.runtime.licence_files.licence_source` for None.
         warn: what to do with a warning of the licence, now or while the model is used.
         threads: as for :class:`Recognizer`.
+        decode: with ``one_method``, the method; None for the model's own.
+        one_method: nothing but this method is wanted: what it does not need is not loaded.
         reached: told ``decrypted`` when the model is in memory and not loaded yet.
 
     Raises:
         InputError: there is no such bundle, or what is in it cannot be read.
         IntegrityError, ErrorGroup: it is not what its vendor signed.
+        UsageError: the model cannot be decoded by this method.
         KeyFileError: a key cannot be read, or neither bundle nor licence is for this identity.
         ToolchainError: this runtime is too old for it, its engine cannot load its graphs or is not
             installed, what reads its language model is not installed, or the provider that it is
@@ -96,6 +101,8 @@ def open_bundle(
     _check_version(opened.metadata)
     reached("decrypted")
     description = ModelDescription.from_json(bytes(_file(opened, "model.json")))
+    if one_method:
+        description = description.decoded_by(decode)
     target = opened.metadata.target
     recognizer = Recognizer(
         description,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from asrpack.bundle.model import ModelDescription
 from asrpack.bundle.plaintext import Content
 from asrpack.bundle.provider import CPU
-from asrpack.errors import ToolchainError, UsageError
+from asrpack.errors import ToolchainError
 from asrpack.runtime.audio import audio_too_long
 from asrpack.runtime.decoder import OUTPUT, Decoder
 from asrpack.runtime.decoding import ContextGraph, UnitTime, unit_times
@@ -242,7 +242,7 @@ class Recognizer:
             UsageError: no such method, or the model cannot be decoded by it, or it takes no
                 hotwords.
         """
-        method = self.check_method(method)
+        method = self.description.check_method(method)
         return Search(self.description, method, self.decoders, ngram=self._ngram, hotwords=hotwords)
 
     def nbest(
@@ -291,7 +291,7 @@ class Recognizer:
             UsageError: as for :meth:`search`.
             KeyFileError: the licence is over, or all recognitions that it allows are running.
         """
-        self.check_method(method)
+        self.description.check_method(method)
         with self._place():
             encoded = self._encode(self.features(samples))
             return encoded, self.nbest(encoded, method, hotwords)
@@ -330,22 +330,6 @@ class Recognizer:
             InputError, UsageError, KeyFileError: as for :meth:`recognise`.
         """
         return self.recognise(samples, method)[1][0]
-
-    def check_method(self, method: str | None) -> str:
-        """The decoding method that a name, or None, stands for.
-
-        Raises:
-            UsageError: no such method, or the model has no decoder for it.
-        """
-        if method is None:
-            method = self.description.decode.method
-        if method not in self.description.methods:
-            raise UsageError(
-                f"this model cannot decode with {method!r}",
-                code="decode-method",
-                remedy=f"choose one of {', '.join(self.description.methods)}",
-            )
-        return method
 
 
 def _nothing() -> None:

@@ -12,11 +12,12 @@ from asrpack.bundle.model import (
     DecodeDefaults,
     FbankSpec,
     ModelDescription,
+    NgramWeights,
     State,
     Streaming,
     WaveformSpec,
 )
-from asrpack.errors import InputError
+from asrpack.errors import InputError, UsageError
 
 FULL = ModelDescription(
     family="paddlespeech_u2",
@@ -54,6 +55,33 @@ def test_what_is_written_is_read(description: ModelDescription) -> None:
 def test_methods_need_their_graph() -> None:
     assert "attention_rescoring" in FULL.methods
     assert "attention_rescoring" not in replace(FULL, graphs=("encoder",)).methods
+
+
+@pytest.mark.parametrize(
+    ("method", "graphs", "searches"),
+    [
+        ("ctc_greedy_search", ["encoder"], False),
+        ("ctc_beam_search", ["encoder"], True),
+        ("attention", ["encoder", "decoder"], False),
+        ("attention_rescoring", ["encoder", "decoder", "right_decoder"], False),
+    ],
+)
+def test_what_one_method_needs(method: str, graphs: list[str], searches: bool) -> None:
+    decode = DecodeDefaults(ngram=NgramWeights(alpha=1.0, beta=1.5), reverse_weight=0.3)
+    whole = replace(FULL, graphs=("encoder", "decoder", "right_decoder"), decode=decode)
+    found = whole.decoded_by(method)
+    assert ([*found.graphs], found.decode.method) == (graphs, method)
+    assert (found.decode.ngram is not None) == searches
+    assert found.check_method(None) == method
+    assert replace(found, graphs=whole.graphs, decode=decode) == whole
+
+
+def test_no_method_is_the_models_own_and_a_wrong_one_an_error() -> None:
+    about = replace(FULL, decode=DecodeDefaults("attention", reverse_weight=0.0))
+    assert about.decoded_by(None).decode.method == "attention"
+    with pytest.raises(UsageError, match="cannot decode with 'magic'") as caught:
+        about.decoded_by("magic")
+    assert caught.value.remedy == f"choose one of {', '.join(about.methods)}"
 
 
 @pytest.mark.parametrize("name", sorted({*asdict(FULL), "format"}))

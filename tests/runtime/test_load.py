@@ -42,6 +42,24 @@ def test_opens_and_transcribes(sealed_once: Sealed) -> None:
     assert opened.recognizer.transcribe(NOISE).text
 
 
+def test_opened_for_one_method(sealed_once: Sealed) -> None:
+    """The same texts; what the method does not need is not loaded."""
+    given = (sealed_once.path, identity(sealed_once.identity), [sealed_once.trust])
+    whole = open_bundle(*given, threads=1).recognizer
+    for method, graphs in (
+        ("ctc_greedy_search", ["encoder"]),
+        ("attention_rescoring", ["encoder", "decoder"]),
+        (None, ["encoder", "decoder"]),
+    ):
+        opened = open_bundle(*given, threads=1, decode=method, one_method=True)
+        assert [*opened.description.graphs] == graphs
+        assert [*opened.recognizer.decoders] == graphs[1:]
+        assert opened.recognizer.transcribe(NOISE) == whole.transcribe(NOISE, method)
+    with pytest.raises(UsageError, match="cannot decode with 'magic'") as caught:
+        open_bundle(*given, decode="magic", one_method=True)
+    assert caught.value.remedy == f"choose one of {', '.join(tiny.METHODS)}"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
 def test_a_paddle_bundle_is_loaded_from_memory(
     sealed_once: Sealed, paddle_sealed: Sealed, monkeypatch: pytest.MonkeyPatch

@@ -28,7 +28,7 @@ def measure_start(job: Job, *, entered: float, imported: float) -> dict[str, Any
     opened = open_for(job, lambda phase: marks.append(time.monotonic()))
     marks.append(time.monotonic())
     source = sources(job, opened)[0]()
-    wishes = Wishes(opened.recognizer.check_method(job.decode))
+    wishes = Wishes(opened.description.decode.method)
     transcribe_audio(opened.recognizer, source, Path("-"), wishes)
     marks.append(time.monotonic())
     taken = [after - before for before, after in pairwise(marks)]

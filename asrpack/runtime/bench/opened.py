@@ -22,6 +22,8 @@ def open_for(job: Job, reached: Callable[[str], None] = lambda phase: None) -> O
         trust_paths([Path(item) for item in job.trust]),
         licence=None if job.licence is None else Path(job.licence),
         threads=job.threads,
+        decode=job.decode,
+        one_method=True,
         reached=reached,
     )
 

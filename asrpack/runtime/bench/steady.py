@@ -39,7 +39,7 @@ def measure_files(job: Job) -> dict[str, Any]:
     loading = peak_bytes()
     forget_peak()
     recognizer = opened.recognizer
-    wishes = Wishes(recognizer.check_method(job.decode))
+    wishes = Wishes(opened.description.decode.method)
     given = sources(job, opened)
     rounds, audio = [], 0.0
     for _ in range(job.rounds + 1):
@@ -69,7 +69,7 @@ def measure_long(job: Job) -> dict[str, Any]:
     """One recording of ``job.seconds``: the given ones again and again, read as a file is."""
     opened = open_for(job)
     recognizer = opened.recognizer
-    wishes = Wishes(recognizer.check_method(job.decode))
+    wishes = Wishes(opened.description.decode.method)
     given = sources(job, opened)
     rate = opened.description.sample_rate
     once = np.concatenate([block for source in given for block in stream_audio(source(), rate)])
@@ -101,7 +101,7 @@ def measure_load(job: Job) -> dict[str, Any]:
     """
     opened = open_for(replace(job, threads=THREADS_PER_GRAPH))
     recognizer = opened.recognizer
-    method = recognizer.check_method(job.decode)
+    method = opened.description.decode.method
     rate, longest = opened.description.sample_rate, longest_piece(recognizer.max_seconds)
     pieces = [
         piece.samples

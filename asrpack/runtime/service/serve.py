@@ -54,9 +54,10 @@ def serve(
             licence=licence,
             warn=_warn,
             threads=THREADS_PER_GRAPH,
+            decode=settings.decode,
+            one_method=True,
         )
-        recognizer = opened.recognizer
-        method = recognizer.check_method(settings.decode)
+        recognizer, method = opened.recognizer, opened.description.decode.method
         metrics = Metrics()
         engine = Engine(
             recognizer,

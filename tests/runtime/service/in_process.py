@@ -50,7 +50,7 @@ def make_app(recognizer: Recognizer, **options: Any) -> tuple[ASGIApp, Engine]:
         recognizer, jobs=settings.jobs, workers=settings.workers, on_batch=metrics.batch
     )
     metrics.watch(engine)
-    method = recognizer.check_method(None)
+    method = recognizer.description.decode.method
     return build_app(Service(engine, ABOUT, settings, method, None, metrics)), engine
 
 
