@@ -98,7 +98,7 @@ class Monitor:
     def server(self, since: float) -> dict[str, Any] | None:
         """The service, after so many seconds; None where it tells nothing.
 
-        ``slope`` is in bytes an hour; None of less than a minute.
+        ``slope`` is in bytes an hour, after the first quarter; None of less than a minute.
         """
         counted = [item for item in self._samples if item.second >= since]
         if not counted:
@@ -106,7 +106,7 @@ class Monitor:
         memory = [(item.second, item.memory) for item in counted if not math.isnan(item.memory)]
         found: dict[str, Any] = {"seconds": counted[-1].second - counted[0].second}
         if memory:
-            grows = slope(memory, since) if found["seconds"] >= _LEAST_SECONDS else None
+            grows = slope(memory) if found["seconds"] >= _LEAST_SECONDS else None
             found["memory"] = {
                 "first": memory[0][1],
                 "last": memory[-1][1],

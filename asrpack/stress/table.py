@@ -111,7 +111,7 @@ def _server(server: Mapping[str, Any] | None) -> Iterator[str]:
         text = f"memory {memory['first'] / 1e6:.0f} to {memory['last'] / 1e6:.0f} MB"
         text += f" (peak {memory['peak'] / 1e6:.0f})"
         if memory["slope"] is not None:
-            text += f", {memory['slope'] / 1e6:+.1f} MB an hour by {server['seconds']:.0f} s of it"
+            text += f", after the first quarter {memory['slope'] / 1e6:+.1f} MB an hour"
         parts.append(text)
     if "cpu" in server:
         parts.append(f"{server['cpu']:.2f} cores")

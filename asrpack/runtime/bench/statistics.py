@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+_SETTLED = 0.25
 _PERCENTILES = (50, 90, 95, 99)
 RANKS = (*(f"p{rank}" for rank in _PERCENTILES), "max")
 
@@ -19,13 +20,15 @@ def latency(seconds: Sequence[float]) -> dict[str, Any]:
     return {"count": len(seconds), **dict(zip(RANKS, map(float, found), strict=True))}
 
 
-def slope(samples: Sequence[tuple[float, float]], since: float) -> float | None:
-    """Of values over time, by least squares; None of fewer than three.
+def slope(samples: Sequence[tuple[float, float]]) -> float | None:
+    """Of memory over time, by least squares, once it has settled; None of fewer than three.
+
+    In the first quarter of the time an arena is still written to for the first time.
 
     Args:
-        samples: seconds and values.
-        since: seconds before which nothing counts.
+        samples: seconds and values, in order.
     """
+    since = samples[0][0] + _SETTLED * (samples[-1][0] - samples[0][0])
     settled = np.array([sample for sample in samples if sample[0] >= since], float)
     if len(settled) < 3:
         return None

@@ -28,8 +28,6 @@ from asrpack.runtime.service.engine import THREADS_PER_GRAPH, Engine
 from asrpack.runtime.transcripts import Wishes, transcribe_audio
 
 _SAMPLE_SECONDS = 0.25
-# Of a long recording, before memory is held against its end.
-_SETTLED = 0.25
 _POINTS = 100
 
 
@@ -178,9 +176,8 @@ def _watched_memory() -> Iterator[list[tuple[float, int]]]:
 
 
 def _over_time(samples: Sequence[tuple[float, int]], audio_seconds: float) -> dict[str, Any]:
-    """``resident`` bytes over time, and their ``slope`` after warm-up in bytes an hour of audio."""
-    end = samples[-1][0]
-    per_second = slope(samples, _SETTLED * end)
+    """``resident`` bytes over time, and their ``slope``, settled, in bytes an hour of audio."""
+    end, per_second = samples[-1][0], slope(samples)
     return {
         "slope": None if per_second is None else per_second * end * 3600 / audio_seconds,
         "resident": [[round(second, 2), size] for second, size in thinned(samples, _POINTS)],

@@ -64,6 +64,9 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
+    # Threads of a graph that is done would spin on for a while, beside those of the next graph:
+    # encoder and decoder in turn took twice the time and processors of this.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.use_deterministic_compute = True
     options.log_severity_level = 3
     # A plan of all tensors for each shape that comes twice: recordings have many lengths, and each
