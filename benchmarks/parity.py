@@ -279,7 +279,10 @@ def document(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
         "`simulate_streaming`. The output\n"
         f"layers' weights are {SHARPNESS:.0f} times as wide as an untrained network's, so that a\n"
         "text does not hang on the last bit. PaddleSpeech's own beam search for DeepSpeech2 has\n"
-        f"no package for Python 3.11, so there the best path is compared.\n\n{table(rows)}\n\n"
+        "no package for Python 3.11, so there the best path is compared.\n\n"
+        "Two beams of `attention` that are nearer than those differences may change places. As\n"
+        "PaddleSpeech does not reorder its cache with them, their scores part from there on, and\n"
+        f"so may the text.\n\n{table(rows)}\n\n"
         f"Against {versions}; seed {options.seed}.\n"
     )
 
