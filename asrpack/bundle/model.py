@@ -198,6 +198,16 @@ class ModelDescription:
         return self.front_end.sample_rate
 
     @property
+    def sos(self) -> int:
+        """:attr:`sos_id`, counted from the first unit."""
+        return self.sos_id % len(self.tokens)
+
+    @property
+    def eos(self) -> int:
+        """:attr:`eos_id`, counted from the first unit."""
+        return self.eos_id % len(self.tokens)
+
+    @property
     def has_decoder(self) -> bool:
         """Whether there is an attention decoder."""
         return "decoder" in self.graphs

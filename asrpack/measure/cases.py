@@ -147,35 +147,38 @@ def _decoder_cases(spec: GraphSpec, given: Arrays, run: Run) -> list[Case]:
     Which are side by side, as a tree and, where there is a cache, step by step: the later half
     after the first. Its hypotheses are of one utterance: here the longest.
     """
-    sizes = {item.name: item.dims for item in spec.inputs}
-    if "ancestors" not in sizes:
-        return [_case(spec, "", {name: given[name] for name in sizes}, run)]
+    inputs = [item.name for item in spec.inputs]
+    if "ancestors" not in inputs:
+        return [_case(spec, "", {name: given[name] for name in inputs}, run)]
     longest = np.argmax(given["out_lens"])
     hyps_in, length = given["hyps_in"], given["hyps_in"].shape[1]
     feed = {
         "encoder_out": given["encoder_out"][longest : longest + 1, : given["out_lens"][longest]],
         "hyps_in": hyps_in,
         "ancestors": np.tri(length, dtype=np.int64),
+        **empty_cache(spec, len(hyps_in)),
     }
+    cases = [_case(spec, "", feed, run)]
+    if "cache" in feed:
+        kept = cases[0].expected["next_cache"][:, :, : length // 2]
+        cases.append(_case(spec, "with a cache", {**feed, "cache": kept}, run))
     texts = [
         tuple(row[1:size]) for row, size in zip(hyps_in.tolist(), given["hyps_lens"], strict=True)
     ]
     # Two ways to go on with each, as hypotheses of a beam have them.
     others = [text[: len(text) // 2] + text[:1] for text in texts]
     tree = prefix_tree([*texts, *others], hyps_in[0, 0])
-    tree_feed = {**feed, "hyps_in": tree.units[None], "ancestors": tree.ancestors}
-    if "cache" not in sizes:
-        return [_case(spec, "", feed, run), _case(spec, "as a tree", tree_feed, run)]
-    blocks, _, _, size = sizes["cache"]
-    assert isinstance(blocks, int) and isinstance(size, int)
-    empty = np.zeros((blocks, len(hyps_in), 0, size), np.float32)
-    whole = _case(spec, "", {**feed, "cache": empty}, run)
-    kept = whole.expected["next_cache"][:, :, : length // 2]
-    return [
-        whole,
-        _case(spec, "with a cache", {**feed, "cache": kept}, run),
-        _case(spec, "as a tree", {**tree_feed, "cache": empty[:, :1]}, run),
-    ]
+    nodes = {"hyps_in": tree.units[None], "ancestors": tree.ancestors, **empty_cache(spec, 1)}
+    return [*cases, _case(spec, "as a tree", {**feed, **nodes}, run)]
+
+
+def empty_cache(spec: GraphSpec, count: int) -> dict[str, np.ndarray]:
+    """What a decoder that keeps one is fed for hypotheses that begin; nothing for others."""
+    for item in spec.inputs:
+        if item.name == "cache":
+            blocks, _, _, size = (dim if isinstance(dim, int) else 0 for dim in item.dims)
+            return {"cache": np.zeros((blocks, count, 0, size), np.float32)}
+    return {}
 
 
 def _chunk_cases(

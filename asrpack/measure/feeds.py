@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import InputError
-from asrpack.measure.cases import Run
+from asrpack.measure.cases import Run, empty_cache
 from asrpack.networks.interface import GraphSpec
 from asrpack.recipe.manifest import Utterance, read_manifest
 from asrpack.runtime.audio import read_audio
@@ -127,25 +127,20 @@ def _run_graphs(
     encoded = run("encoder", feed)
     if description.streaming is not None:
         _run_chunks(description, feats, run)
-    size = len(description.tokens)
     for spec in specs:
         if spec.name == "encoder":
             continue
         # As rescoring does: the right-to-left decoder reads from the end.
         read = units[::-1] if spec.name == "right_decoder" else units
-        sos_id = description.sos_id % size
-        hyps_in, hyps_lens = padded([read], sos_id, description.eos_id % size, description.blank_id)
+        hyps_in, hyps_lens = padded([read], description.sos, description.eos, description.blank_id)
         given = {
             "encoder_out": encoded["encoder_out"],
             "encoder_lens": encoded["out_lens"],
             "hyps_in": hyps_in,
             "hyps_lens": hyps_lens,
             "ancestors": np.tri(hyps_in.shape[1], dtype=np.int64),
+            **empty_cache(spec, 1),
         }
-        for item in spec.inputs:
-            if item.name == "cache":
-                shape = [dim if isinstance(dim, int) else 0 for dim in item.dims]
-                given["cache"] = np.zeros([shape[0], 1, *shape[2:]], np.float32)
         run(spec.name, {item.name: given[item.name] for item in spec.inputs})
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from asrpack.bundle.model import ModelDescription
 from asrpack.errors import ToolchainError
-from asrpack.runtime.decoding.hypotheses import PrefixTree, padded, prefix_tree
+from asrpack.runtime.decoding.hypotheses import padded, prefix_tree
 from asrpack.runtime.engines import Graph
 
 Floats = NDArray[np.float32]
@@ -38,13 +38,11 @@ class Decoder:
 
     def __init__(self, graph: Graph, about: ModelDescription) -> None:
         self._graph, self._about = graph, about
-        size = len(about.tokens)
-        self._sos_id, self._eos_id = about.sos_id % size, about.eos_id % size
         self._own = ANCESTORS in graph.inputs
         self._cache_shape = graph.inputs.get(CACHE)
         if self._cache_shape is not None and not self._own:
             raise ToolchainError(
-                "the graph has a cache, but does not take trees of hypotheses",
+                "the graph is of an earlier asrpack: it does not take trees of hypotheses",
                 code="graph-interface",
                 place="decoder",
                 remedy="use the runtime inside the bundle, or build the bundle again with this "
@@ -68,9 +66,10 @@ class Decoder:
         """
         if not self._own:
             return self._side_by_side(encoder_out, hypotheses)
-        tree = prefix_tree(hypotheses, self._sos_id)
+        tree = prefix_tree(hypotheses, self._about.sos)
         if len(tree.units) <= self._most or len(hypotheses) == 1:
-            return self._tree(encoder_out, tree), tree.places
+            feed = self._feed(encoder_out, tree.units[None], tree.ancestors)
+            return self._graph.run([OUTPUT], feed)[0][0], tree.places
         half = len(hypotheses) // 2
         first, places = self.prefixes(encoder_out, hypotheses[:half])
         second, more = self.prefixes(encoder_out, hypotheses[half:])
@@ -90,30 +89,34 @@ class Decoder:
         if not self._own:
             lens = np.full(count, length, np.int64)
             return self._foreign(encoder_out, hyps_in, lens)[:, -1], None
+        feed = self._feed(encoder_out, hyps_in, np.tri(length, dtype=np.int64), cache)
+        log_probs, new = self._graph.run([OUTPUT, NEXT_CACHE], feed)
+        return log_probs[:, -1], np.concatenate([feed[CACHE], new], axis=2)
+
+    def _feed(
+        self,
+        encoder_out: Floats,
+        hyps_in: Integers,
+        ancestors: Integers,
+        cache: Floats | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Of asrpack's own graph; no cache is an empty one, where there is one."""
         feed: dict[str, NDArray[Any]] = {
             "encoder_out": encoder_out[None],
             "hyps_in": hyps_in,
-            ANCESTORS: np.tri(length, dtype=np.int64),
-        }
-        before = self._empty_cache(count) if cache is None else cache
-        log_probs, new = self._graph.run([OUTPUT, NEXT_CACHE], {**feed, CACHE: before})
-        return log_probs[:, -1], np.concatenate([before, new], axis=2)
-
-    def _tree(self, encoder_out: Floats, tree: PrefixTree) -> Floats:
-        feed: dict[str, NDArray[Any]] = {
-            "encoder_out": encoder_out[None],
-            "hyps_in": tree.units[None],
-            ANCESTORS: tree.ancestors,
+            ANCESTORS: ancestors,
         }
         if self._cache_shape is not None:
-            feed[CACHE] = self._empty_cache(1)
-        log_probs: Floats = self._graph.run([OUTPUT], feed)[0][0]
-        return log_probs
+            blocks, _, _, size = self._cache_shape
+            empty = np.zeros((blocks, len(hyps_in), 0, size), np.float32)
+            feed[CACHE] = empty if cache is None else cache
+        return feed
 
     def _side_by_side(
         self, encoder_out: Floats, hypotheses: Sequence[tuple[int, ...]]
     ) -> tuple[Floats, list[Integers]]:
-        hyps_in, lens = padded(hypotheses, self._sos_id, self._eos_id, self._about.blank_id)
+        about = self._about
+        hyps_in, lens = padded(hypotheses, about.sos, about.eos, about.blank_id)
         log_probs = self._foreign(encoder_out, hyps_in, lens)
         starts = range(0, hyps_in.size, hyps_in.shape[1])
         places = [start + np.arange(size) for start, size in zip(starts, lens, strict=True)]
@@ -129,8 +132,3 @@ class Decoder:
         }
         log_probs: Floats = self._graph.run([OUTPUT], feed)[0]
         return log_probs
-
-    def _empty_cache(self, count: int) -> Floats:
-        assert self._cache_shape is not None
-        blocks, _, _, size = self._cache_shape
-        return np.zeros((blocks, count, 0, size), np.float32)

@@ -138,15 +138,15 @@ class Search:
             partial(self._decoders["decoder"].step, encoder_out),
             len(encoder_out),
             beam_size=about.decode.beam_size,
-            sos_id=_id(about, about.sos_id),
-            eos_id=_id(about, about.eos_id),
+            sos_id=about.sos,
+            eos_id=about.eos,
         )
 
     def _rescore(self, encoder_out: Floats) -> Nbest:
         about, ctc = self._about, self._ctc
         assert isinstance(ctc, PrefixBeamSearch)
         left = partial(self._decoders["decoder"].prefixes, encoder_out)
-        eos_id, weight = _id(about, about.eos_id), about.decode.ctc_weight
+        eos_id, weight = about.eos, about.decode.ctc_weight
         boosts = ctc.boosts() if self._biased else None
         if not about.decode.reverse_weight:
             return attention_rescoring(
@@ -165,14 +165,16 @@ class Search:
     def _hypotheses(self, nbest: Nbest, most: int | None = None) -> list[Hypothesis]:
         """The first ``most``; None for all."""
         about = self._about
-        eos_id = _id(about, about.eos_id)
         # A beam with room to spare holds what cannot be, too.
         best, *others = nbest
         nbest = [best, *(item for item in others if item[1] > -math.inf)]
         confidences = self._confidences(nbest)
         return [
             Hypothesis(
-                detokenize(units, about.tokens, eos_id, about.unit_type), units, score, confidence
+                detokenize(units, about.tokens, about.eos, about.unit_type),
+                units,
+                score,
+                confidence,
             )
             for (units, score), confidence in zip(nbest[:most], confidences[:most], strict=True)
         ]
@@ -198,7 +200,3 @@ def _ctc_search(
             blank_id=about.blank_id,
         )
     return PrefixBeamSearch(about.decode.beam_size, about.blank_id, hotwords)
-
-
-def _id(about: ModelDescription, unit: int) -> int:
-    return unit % len(about.tokens)  # -1 is the last unit

@@ -124,9 +124,8 @@ def timed_segment(
 
 
 def _words(times: Sequence[UnitTime], about: ModelDescription, offset: float) -> Iterator[Word]:
-    eos_id = about.eos_id % len(about.tokens)
     group: list[UnitTime] = []
-    for item in takewhile(lambda item: item.unit != eos_id, times):
+    for item in takewhile(lambda item: item.unit != about.eos, times):
         if group and _begins_word(
             about.tokens[item.unit], about.tokens[group[-1].unit], about.unit_type
         ):
@@ -153,7 +152,7 @@ def _unspaced(character: str) -> bool:
 
 def _word(group: Sequence[UnitTime], about: ModelDescription, offset: float) -> Iterator[Word]:
     units = [item.unit for item in group]
-    text = detokenize(units, about.tokens, about.eos_id, about.unit_type).strip()
+    text = detokenize(units, about.tokens, about.eos, about.unit_type).strip()
     if text:
         confidence = min(item.confidence for item in group)
         yield Word(text, offset + group[0].start, offset + group[-1].end, confidence)

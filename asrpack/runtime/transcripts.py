@@ -194,8 +194,7 @@ def _spoken_units(
     times: Sequence[UnitTime], about: ModelDescription, offset: float
 ) -> Iterator[SpokenUnit]:
     """As far as the text goes: CTC may find units behind the end."""
-    eos_id = about.eos_id % len(about.tokens)
-    for item in takewhile(lambda item: item.unit != eos_id, times):
+    for item in takewhile(lambda item: item.unit != about.eos, times):
         yield SpokenUnit(
             about.tokens[item.unit],
             round(offset + item.start, 3),

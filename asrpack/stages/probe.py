@@ -68,11 +68,10 @@ class Probe(Stage):
                 place=str(inputs["manifest"]),
                 remedy="give recordings of at least half a second",
             )
-        size = len(about.tokens)
         hyps_in, hyps_lens = padded(
             [units for _, units in candidates],
-            about.sos_id % size,
-            about.eos_id % size,
+            about.sos,
+            about.eos,
             about.blank_id,
         )
         arrays: dict[str, NDArray[Any]] = {
