@@ -14,7 +14,6 @@ import numpy as np
 import asrpack
 from asrpack.bundle.keys import recipient_private
 from asrpack.bundle.opening import lock_of, read_sealed
-from asrpack.bundle.provider import CPU
 from asrpack.errors import InputError, ToolchainError, UsageError
 from asrpack.runtime.batch import share_cores, transcribe_all
 from asrpack.runtime.console import Progress, say, summary
@@ -275,7 +274,7 @@ def _open(
     decode: str | None = None,
     one_method: bool = False,
 ) -> OpenBundle:
-    opened = open_bundle(
+    return open_bundle(
         bundle,
         identity_source(identity),
         pinned(trust, warn_on_stderr),
@@ -284,10 +283,3 @@ def _open(
         decode=decode,
         one_method=one_method,
     )
-    spec, on = opened.metadata.provider, opened.recognizer.provider
-    if spec is not None and on == CPU:
-        warn_on_stderr(
-            f"the bundle is for {spec.target}, which does not work on this host; "
-            f"it allows {CPU}, and runs there"
-        )
-    return opened

@@ -15,6 +15,7 @@ from asrpack.bundle.metadata import BundleMetadata
 from asrpack.bundle.model import GOLDEN_FILE, NGRAM_FILE, ModelDescription
 from asrpack.bundle.opening import Opened, open_sealed
 from asrpack.bundle.plaintext import Content, Plaintext
+from asrpack.bundle.provider import CPU
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import InputError, IntegrityError, ToolchainError
 from asrpack.runtime.decoding.ngram import NgramModel
@@ -77,7 +78,8 @@ def open_bundle(
             only agree with each other (see :func:`asrpack.bundle.opening.read_sealed`).
         licence: for an identity that the bundle has no keys for; see
             :func:`asrpack.runtime.licence_files.licence_source` for None.
-        warn: what to do with a warning of the licence, now or while the model is used.
+        warn: what to do with a warning: that the CPU stands in for a provider, or of the licence,
+            now or while the model is used.
         threads: as for :class:`Recognizer`.
         decode: with ``one_method``, the method; None for the model's own.
         one_method: nothing but this method is wanted: what it does not need is not loaded.
@@ -110,7 +112,7 @@ def open_bundle(
         target=target,
         ngram=None if description.decode.ngram is None else _ngram(_file(opened, NGRAM_FILE)),
         threads=threads,
-        provider=_provider(opened, path),
+        provider=_provider(opened, path, warn),
         lease=None if lease.licence is None else lease,
     )
     golden = opened.files.get(GOLDEN_FILE)
@@ -119,7 +121,7 @@ def open_bundle(
     )
 
 
-def _provider(opened: Opened, path: Path) -> Provider | None:
+def _provider(opened: Opened, path: Path, warn: Callable[[str], None]) -> Provider | None:
     """What the bundle's sessions are opened with; None for the CPU."""
     spec = opened.metadata.provider
     if spec is None:
@@ -128,7 +130,13 @@ def _provider(opened: Opened, path: Path) -> Provider | None:
     from asrpack.runtime.provider_probe import choose
 
     provider = choose(spec, str(path))
-    if provider is None or not provider.may_keep:
+    if provider is None:
+        warn(
+            f"the bundle is for {spec.target}, which does not work on this host; "
+            f"it allows {CPU}, and runs there"
+        )
+        return None
+    if not provider.may_keep:
         return provider
     return provider.keeping(host_cache(opened.metadata.bundle_id, opened.engine_key))
 

@@ -18,6 +18,7 @@ from asrpack.bundle.provider import TensorrtOptions
 from asrpack.report.packages import ONNX_RUNTIME_GPU
 from asrpack.runtime.engines.onnxruntime import open_session
 from tests.e2e.conftest import RECIPE, Workshop
+from tests.e2e.test_service import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gpu")]
 CPU = "CPUExecutionProvider"
@@ -115,13 +116,16 @@ def _sbom(bundle: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_it_runs_on_the_cpu_and_says_so(workshop: Workshop, tensorrt: Path) -> None:
+def test_it_runs_on_the_cpu_and_says_so(workshop: Workshop, tensorrt: Path, tmp_path: Path) -> None:
     keys = [f"--trust={workshop.keys}/vendor.pub", f"--identity={workshop.keys}/acme.key"]
     report = workshop.asrpack("verify", str(tensorrt), *keys, "--selftest", "--json")
     assert json.loads(report.stdout)["provider"] == CPU
     done = workshop.asrpack("run", str(tensorrt), str(DATA / "human/001.wav"), *keys)
     assert done.stdout.rstrip().endswith("ten of clubs")
-    assert "for tensorrt, which does not work on this host" in done.stderr
+    warning = "for tensorrt, which does not work on this host"
+    assert warning in done.stderr
+    for server in start(workshop, tensorrt, tmp_path):
+        assert any(warning in line["text"] for line in server.logged(event="warning"))
 
 
 def test_longer_recordings_than_the_profile_are_cut_to_it(
