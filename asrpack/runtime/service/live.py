@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.types import Scope
 
-from asrpack.errors import InputError
 from asrpack.runtime.audio import audio_too_long, resampler
 from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.endpointing import Endpointing
@@ -54,6 +53,7 @@ class LiveStream:
         self._service, self._stream, self._rate = service, stream, rate
         self._about = service.engine.recognizer.description
         self._samples = 0
+        self._half = b""  # of a sample that goes on in the next packet
         self.ended = 0
         wanted = self._about.sample_rate
         self._resampler = None if rate == wanted else resampler(rate, wanted)
@@ -74,12 +74,14 @@ class LiveStream:
         return self._join([*texts, last])
 
     async def advance(self, pcm: bytes) -> Progress:
-        """Takes 16-bit samples, little-endian, mono.
+        """Takes 16-bit samples, little-endian, mono; a packet may end within one.
 
         Raises:
-            InputError: half a sample, or more audio than is allowed.
+            InputError: more audio than is allowed.
         """
-        samples = samples_of(pcm, self._rate)
+        pcm = self._half + pcm
+        samples = np.frombuffer(pcm, "<i2", len(pcm) // 2).astype(np.float32)
+        self._half = pcm[2 * len(samples) :]
         self._samples += len(samples)
         allowed = self._service.settings.max_duration
         if self.seconds > allowed:
@@ -114,21 +116,6 @@ class LiveStream:
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._service.engine.stream(function))
-
-
-def samples_of(pcm: bytes, rate: int) -> NDArray[np.float32]:
-    """Of 16-bit PCM, little-endian, mono.
-
-    Raises:
-        InputError: half a sample.
-    """
-    if len(pcm) % 2:
-        raise InputError(
-            f"{len(pcm)} bytes are not whole 16-bit samples",
-            code="audio-samples",
-            remedy=f"send 16-bit PCM, mono, {rate} Hz",
-        )
-    return np.frombuffer(pcm, "<i2").astype(np.float32)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import io
 import json
+import string
 from typing import Any
 
 from starlette.requests import Request
@@ -128,14 +129,24 @@ class _Conversation(Conversation):
 
 def _audio_of(body: bytes) -> bytes:
     try:
-        given = json.loads(body)
-        return base64.b64decode(given["audio"], validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        given: str = json.loads(body)["audio"]
+        encoded = given.encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RequestError(
             "the body is not JSON with a recording",
             code="body",
             remedy='send {"audio": base64 of the file, "audio_format": "wav", "sample_rate": '
             '16000, "lang": "zh_cn"}',
+            parameter="audio",
+        ) from None
+    try:
+        # MIME's base64 has line ends.
+        return base64.b64decode(encoded.translate(None, string.whitespace.encode()), validate=True)
+    except ValueError as error:
+        raise RequestError(
+            f"`audio` is not base64 ({error})",
+            code="body",
+            remedy="send the file in base64 (RFC 4648, 4)",
             parameter="audio",
         ) from None
 

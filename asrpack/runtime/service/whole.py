@@ -13,7 +13,7 @@ from starlette.types import Scope
 from asrpack.runtime.audio import audio_too_long
 from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.service.context import Service
-from asrpack.runtime.service.live import LiveStream, Progress, live_stream, samples_of
+from asrpack.runtime.service.live import LiveStream, Progress, live_stream
 from asrpack.runtime.service.transcribing import transcription
 from asrpack.runtime.service.upload import no_space, too_large
 from asrpack.runtime.timed_text import TimedText
@@ -47,20 +47,19 @@ class WholeRecording:
         self._rate, self._hotwords, self._nbest = rate, hotwords, nbest
         self._bytes = 0
         if rate is not None:
-            file.write(_wav_header(rate, 0))
+            file.write(_rf64_header(rate, 0))
 
     async def advance(self, data: bytes) -> Progress:
         """Takes the next samples, or bytes of a file.
 
         Raises:
-            InputError: half a sample, or more audio than is allowed.
+            InputError: more audio than is allowed.
             RequestError: more bytes than are allowed.
             ToolchainError: there is no room for it on this host.
         """
         self._bytes += len(data)
         settings = self._service.settings
         if self._rate is not None:
-            samples_of(data, self._rate)
             seconds = self._bytes / 2 / self._rate
             if seconds > settings.max_duration:
                 raise audio_too_long(seconds, settings.max_duration, taker="this service")
@@ -80,7 +79,7 @@ class WholeRecording:
         """
         self._file.seek(0)
         if self._rate is not None:
-            self._file.write(_wav_header(self._rate, self._bytes))
+            self._file.write(_rf64_header(self._rate, self._bytes // 2))
         async with transcription(
             self._service,
             self._scope,
@@ -131,9 +130,14 @@ async def whole_recording(
         yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords, nbest)
 
 
-def _wav_header(rate: int, size: int) -> bytes:
-    """Of 16-bit samples, mono; ``size`` in bytes."""
-    shape = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+def _rf64_header(rate: int, count: int) -> bytes:
+    """Of 16-bit samples, mono: WAV's with sizes of 64 bits, for it may be more than 4 GB."""
+    size = 2 * count
     return b"".join(
-        [b"RIFF", struct.pack("<I", 36 + size), b"WAVE", shape, b"data", struct.pack("<I", size)]
+        [
+            struct.pack("<4sI4s", b"RF64", 0xFFFFFFFF, b"WAVE"),
+            struct.pack("<4sIQQQI", b"ds64", 28, 72 + size, size, count, 0),
+            struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16),
+            struct.pack("<4sI", b"data", 0xFFFFFFFF),
+        ]
     )

@@ -114,7 +114,6 @@ def test_one_recording_after_the_other_without_a_path(streaming_server: Running)
         ([b"\0\0"], "first"),
         ([START, START], "before the next"),
         ([START, "\0\0"], "is_speaking"),
-        ([START, b"\0\0\0"], "16-bit PCM"),
         ([START, *[bytes(64_000)] * 17], "30"),
         ([OFFLINE, *[bytes(500_000)] * 5], "over 2000000 bytes"),
         ([OFFLINE, b"garbage" * 50, '{"is_speaking": false}'], "decoded"),

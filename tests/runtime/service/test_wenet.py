@@ -108,7 +108,6 @@ def test_a_protocol_that_nobody_speaks_here(streaming_server: Running) -> None:
         ([b"\0\0"], '{"signal": "start"} first'),
         ([START, START], '{"signal": "end"}'),
         ([START, "\0\0"], '{"signal": "end"}'),
-        ([START, b"\0\0\0"], "16-bit PCM"),
         ([START, *[bytes(64_000)] * 17], "30"),
         (['{"signal": "start", "nbest": "one"}'], "integer"),
         (['{"signal": "start", "nbest": 0}'], "integer from 1"),
