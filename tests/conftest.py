@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("asrpack", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("asrpack")
 
 Golden = Callable[[Path, str], None]
 Measured = Callable[[str], None]

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.runtime.service.running import Running
+
+expect.set_options(timeout=30_000)  # a browser beside other work is slow
 
 # Beside these, what a browser says by itself of any answer that is an error.
 _CONSOLE = ("Failed to load resource", "Password forms should have")

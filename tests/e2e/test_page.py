@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from difflib import SequenceMatcher
@@ -76,6 +78,12 @@ def recognised(page: Page) -> list[str]:
     return page.locator("#segments p[dir=auto]").all_inner_texts()
 
 
+def heard_for(page: Page, seconds: int) -> None:
+    """Waits until the microphone has been on for so long."""
+    later = "|".join(f"{second:02}" for second in range(seconds, 60))
+    expect(page.locator("#doing")).to_contain_text(re.compile(f"0:({later})"))
+
+
 def alike(found: list[str], said: str) -> bool:
     """Of a model that learned from speech without pauses: where one stops changes its text."""
     return SequenceMatcher(None, " ".join(found), said).ratio() > 0.7
@@ -94,10 +102,12 @@ def test_a_file_with_its_times_in_every_format(
     with opened(browser, server) as page:
         for told in ("digits-cards 1.0.0", "int8", "none needed"):
             expect(page.locator("#about")).to_contain_text(told)
+        before = server.gauge("asrpack_batch_size_count")
         page.locator("#file").set_input_files(SAID)
         assert recognised(page) == [texts[SAID]]
         expect(page.locator("#told")).to_contain_text(texts[SAID])
-        recognitions = server.gauge("asrpack_batch_size_count")
+        while (recognitions := server.gauge("asrpack_batch_size_count")) == before:
+            time.sleep(0.01)  # an answer goes out before it is counted
         page.locator("summary").click()
         page.locator("tbody tr").first.wait_for()
         rows = [row.split() for row in page.locator("tbody tr").all_inner_texts()]
@@ -141,9 +151,9 @@ def test_the_microphone_tells_text_while_one_speaks(
         expect(page.locator("#record-note")).to_be_empty()
         page.get_by_role("button", name="Use the microphone").click()
         items = page.locator("#segments li")
-        expect(items).to_have_count(1, timeout=30_000)
+        expect(items).to_have_count(1)
         accessible(page)
-        expect(page.locator("#doing")).to_contain_text("0:07", timeout=30_000)
+        heard_for(page, 7)
         page.get_by_role("button", name="Stop").click()
         found = recognised(page)
         items.first.locator("summary").click()
@@ -169,8 +179,9 @@ def test_the_microphone_tells_text_while_one_speaks(
 
 def test_the_keyboard_is_enough(browser: Browser, server: Running, texts: dict[Path, str]) -> None:
     with opened(browser, server) as page:
-        page.keyboard.press("Tab")
         with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Tab")
+            expect(page.locator("#file")).to_be_focused()
             page.keyboard.press("Enter")
         chooser.value.set_files(SAID)
         assert recognised(page) == [texts[SAID]]
@@ -186,7 +197,7 @@ def test_the_keyboard_is_enough(browser: Browser, server: Running, texts: dict[P
         page.locator("#file").focus()
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        expect(page.locator("#doing")).to_contain_text("0:03", timeout=30_000)
+        heard_for(page, 3)
         expect(page.get_by_role("button", name="Stop")).to_be_focused()
         page.keyboard.press("Enter")
         assert alike(recognised(page), texts[SAID])
@@ -274,7 +285,7 @@ def test_a_key_is_asked_for_and_kept_in_memory_only(
         assert recognised(page) == [texts[SAID]]
         saved(page, "SRT", "srt")
         page.get_by_role("button", name="Use the microphone").click()
-        expect(page.locator("#doing")).to_contain_text("0:03", timeout=30_000)
+        heard_for(page, 3)
         page.get_by_role("button", name="Stop").click()
         assert alike(recognised(page), texts[SAID])
         assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
@@ -297,6 +308,7 @@ def test_a_busy_service_says_when_to_try_again(
             headers={"authorization": f"Bearer {KEY}".encode()},
             data={"stream": "true"},
             files={"file": file},
+            timeout=60,
         ) as other:
             lines = other.iter_lines()
             next(lines)

@@ -111,7 +111,7 @@ def test_long_recordings_in_flat_memory(
         assert len(found.segments) == len(said)
         assert abs(found.segments[-1].end - found.duration) < 2
         peaks.append(peak(server))
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < peaks[0] + 30_000  # 20 minutes of samples are 77,000
 
 
 @pytest.mark.oracle

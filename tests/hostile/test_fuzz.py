@@ -32,9 +32,7 @@ from asrpack.bundle.verify import (
 from asrpack.errors import IntegrityError, KeyFileError
 from tests.hostile.bundles import SealedBundle, read_payload
 
-quick = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quick = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.text(st.characters(exclude_categories=("Cs",)))
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | texts,

@@ -25,9 +25,7 @@ from tests.hostile.bundles import PLAINTEXTS, SealedBundle, make_bundle
 from tests.hostile.test_fuzz import edits
 from tests.licence.vendor import NOW, Vendor, public_half, read
 
-quick = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quick = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOST = HostBinding.of({"machine-id": "abc", "mac": "02:00:00:00:00:01"}, bytes(16), 1)
 
 

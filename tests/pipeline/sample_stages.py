@@ -120,7 +120,7 @@ class Slow(Stage):
     ) -> None:
         with (inputs["text"].parent / "runs").open("a") as trace:
             trace.write("ran\n")
-        time.sleep(1.5)
+        time.sleep(5)
         (out / "text").write_text("done")
 
 

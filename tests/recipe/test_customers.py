@@ -147,7 +147,7 @@ def test_a_line_keeps_its_number_after_a_field_of_several_lines(folder: Path) ->
 
 
 @given(text=st.text(st.sampled_from('acme,"\n\r;./-2027 Z\x00\xe9beta.pubhost.json'), max_size=80))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_in_it_is_read_or_refused_in_words(folder: Path, text: str) -> None:
     head = "customer,recipient,not_before,expires,grace,streams,hosts\n"
     for whole in (text, head + text):

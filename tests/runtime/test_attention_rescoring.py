@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrpack.runtime.decoding import Nbest, attention_rescoring, bidirectional_rescoring
@@ -58,7 +58,6 @@ def rescore(nbest: Nbest, decoder: Decoder, weight: float) -> Nbest:
 
 
 @given(HYPOTHESES, st.integers(0, 1000), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
-@settings(deadline=None)
 def test_orders_by_the_sum(nbest: Nbest, seed: int, weight: float) -> None:
     decoder = Decoder(seed)
     rescored = rescore(nbest, decoder, weight)
@@ -73,7 +72,6 @@ def test_orders_by_the_sum(nbest: Nbest, seed: int, weight: float) -> None:
 
 
 @given(HYPOTHESES, st.integers(0, 1000), st.sampled_from([0.3, 1.0]))
-@settings(deadline=None)
 def test_the_right_decoder_reads_backwards(nbest: Nbest, seed: int, reverse_weight: float) -> None:
     left, right = Decoder(seed), Decoder(seed + 1)
     rescored = bidirectional_rescoring(

@@ -75,7 +75,7 @@ def prefix_beam_search_by_the_book(log_probs: np.ndarray, beam_size: int) -> Nbe
     beam_size=st.integers(1, 12),
     sharpness=st.sampled_from([0.1, 1.0, 3.0, 10.0]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_prefix_beam_search_equals_the_book_to_the_last_bit(
     seed: int, frames: int, units: int, beam_size: int, sharpness: float
 ) -> None:
@@ -107,7 +107,7 @@ def quantized(seed: int, frames: int, units: int, levels: int) -> np.ndarray:
     levels=st.integers(1, 6),
     blank_id=st.sampled_from([0, 1, 99]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_compiled_and_python_agree_on_ties_too(
     seed: int, frames: int, units: int, beam_size: int, levels: int, blank_id: int
 ) -> None:
@@ -136,7 +136,6 @@ def test_impossible_units_change_nothing() -> None:
     cuts=st.lists(st.integers(0, 40), max_size=6).map(sorted),
     sharpness=st.sampled_from([0.5, 3.0]),
 )
-@settings(deadline=None)
 def test_chunks_give_what_the_whole_gives(seed: int, cuts: list[int], sharpness: float) -> None:
     log_probs = posteriors(seed, 40, 9, sharpness)
     searches = (PrefixBeamSearch(5), PrefixBeamSearch(5, compiled=False))
@@ -166,7 +165,7 @@ def test_rows_of_a_larger_array_and_doubles_are_taken() -> None:
 
 
 @given(seed=st.integers(0, 10**6), units=st.integers(2, 4), frames=st.integers(1, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_beam_that_holds_everything_gives_the_exact_probabilities(
     seed: int, units: int, frames: int
 ) -> None:
@@ -181,7 +180,6 @@ def test_a_beam_that_holds_everything_gives_the_exact_probabilities(
 
 
 @given(seed=st.integers(0, 10**6), sharpness=st.sampled_from([0.5, 5.0]))
-@settings(deadline=None)
 def test_greedy_collapses_the_likeliest_path(seed: int, sharpness: float) -> None:
     log_probs = posteriors(seed, 30, 6, sharpness)
     path = log_probs.argmax(axis=1).tolist()

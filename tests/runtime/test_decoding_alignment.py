@@ -28,7 +28,7 @@ def spelt(alignment: list[int]) -> list[int]:
     frames=st.integers(1, 7),
     units=st.lists(st.integers(1, 2), max_size=4),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_path_is_likelier(seed: int, frames: int, units: list[int]) -> None:
     log_probs = posteriors(seed, frames, 3, 2.0)
     scores = [
@@ -47,7 +47,6 @@ def test_no_path_is_likelier(seed: int, frames: int, units: list[int]) -> None:
 
 
 @given(seed=st.integers(0, 10**6), sharpness=st.sampled_from([0.5, 5.0]))
-@settings(deadline=None)
 def test_times_are_in_order_and_within_the_audio(seed: int, sharpness: float) -> None:
     log_probs = posteriors(seed, 60, 6, sharpness)
     units, _ = ctc_greedy_search(log_probs)

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asrpack.runtime.decoding import attention_search
@@ -35,7 +35,6 @@ class Bigram:
 
 
 @given(seed=st.integers(0, 10**6), max_length=st.integers(1, 5))
-@settings(deadline=None)
 def test_a_beam_that_holds_everything_finds_the_best(seed: int, max_length: int) -> None:
     decoder = Bigram(seed)
     found = attention_search(decoder, max_length, beam_size=1500, sos_id=EOS, eos_id=EOS)
@@ -50,7 +49,6 @@ def test_a_beam_that_holds_everything_finds_the_best(seed: int, max_length: int)
 
 
 @given(seed=st.integers(0, 10**6), beam_size=st.integers(1, 10))
-@settings(deadline=None)
 def test_scores_are_those_of_the_units(seed: int, beam_size: int) -> None:
     decoder = Bigram(seed)
     found = attention_search(decoder, 12, beam_size=beam_size, sos_id=EOS, eos_id=EOS)

@@ -74,7 +74,7 @@ def test_what_is_kept_belongs_to_phrases_that_were_said(phrases: list, units: li
     tied=st.booleans(),
     cut=st.integers(0, 30),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_compiled_and_python_agree(
     phrases: list, seed: int, beam_size: int, tied: bool, cut: int
 ) -> None:
@@ -93,7 +93,6 @@ def test_compiled_and_python_agree(
 
 
 @given(seed=st.integers(0, 10**6), beam_size=st.integers(1, 12))
-@settings(deadline=None)
 def test_hotwords_that_are_not_said_change_nothing(seed: int, beam_size: int) -> None:
     log_probs = posteriors(seed, 40, 9, 2.0)
     plain = ctc_prefix_beam_search(log_probs, beam_size)

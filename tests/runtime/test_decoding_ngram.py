@@ -70,7 +70,7 @@ def search(log_probs: np.ndarray, tokens: list[str], model: Any, **options: Any)
 
 
 @given(seed=st.integers(0, 10**6), frames=st.integers(1, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_character_adds_its_score(seed: int, frames: int) -> None:
     tokens = ["<blank>", "a", "b", "<space>"]
     model = Bigram(["a", "b"], character_based=True)
@@ -82,7 +82,7 @@ def test_every_character_adds_its_score(seed: int, frames: int) -> None:
 
 
 @given(seed=st.integers(0, 10**6), frames=st.integers(1, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_only_words_of_the_model_and_each_adds_its_score(seed: int, frames: int) -> None:
     tokens = ["<blank>", "a", "b", "<space>"]
     model = Bigram(["a", "ab", "bb", "c"], character_based=False)
@@ -122,7 +122,7 @@ def test_words_follow_one_another() -> None:
     cutoff_prob=st.sampled_from([0.9, 0.99, 1.0]),
     sharpness=st.sampled_from([1.0, 3.0]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_without_a_model_as_the_decoder_of_paddlespeech(
     decoder: Any, seed: int, beam_size: int, cutoff_prob: float, sharpness: float
 ) -> None:

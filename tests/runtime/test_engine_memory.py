@@ -80,7 +80,7 @@ def test_recordings_of_many_lengths_need_what_the_longest_needs(tmp_path: Path) 
     longest = 4_000_000
     at_once = 6 * 4 * longest
     taken = number(_LENGTHS, tmp_path / "graph.onnx", longest)
-    assert at_once < taken < 1.1 * at_once
+    assert 0.99 * at_once < taken < 1.1 * at_once  # the peak is counted in pages
 
 
 def test_loading_leaves_nothing_but_the_model(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_follows_the_definition(spec: FbankSpec) -> None:
 
 
 @given(st.integers(0, 5000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_frame_count(count: int) -> None:
     frames = 0 if count < 400 else 1 + (count - 400) // 160
     assert FBANK(SPEECH[:count]).shape == (frames, 80)
@@ -90,7 +90,6 @@ def test_silence_and_constant_offset_give_the_log_floor(level: int) -> None:
 
 
 @given(st.floats(0.01, 1.0))
-@settings(deadline=None)
 def test_gain_shifts_by_its_logarithm(gain: float) -> None:
     shift = FBANK(SPEECH * np.float32(gain)) - FBANK(SPEECH)
     assert np.allclose(shift, 2 * math.log(gain), atol=2e-3)

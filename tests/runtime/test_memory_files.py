@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -46,9 +47,10 @@ def test_a_pipe(content: bytes | Plaintext) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3 << 20])
 def test_a_reader_that_gives_up(count: int) -> None:
     """Neither it nor the writer hangs, and no descriptor is left."""
+    gc.collect()  # others' garbage may hold some
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pipe_of(DATA) as path, path.open("rb", buffering=0) as stream:
         left = count
         while left:
             left -= len(stream.read(left))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -67,7 +67,7 @@ def vocabulary(sentencepiece: Any) -> list[str]:
 
 
 @given(units=st.lists(st.integers(0, 10**6), max_size=12))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_pieces_as_sentencepiece_joins_them(sentencepiece: Any, units: list[int]) -> None:
     tokens = vocabulary(sentencepiece)
     units = [unit % (len(tokens) - 1) for unit in units]
@@ -76,7 +76,7 @@ def test_any_pieces_as_sentencepiece_joins_them(sentencepiece: Any, units: list[
 
 
 @given(data=st.binary(max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_as_sentencepiece_decodes_them(sentencepiece: Any, data: bytes) -> None:
     tokens = vocabulary(sentencepiece)
     if "<0x00>" not in tokens:
@@ -97,7 +97,6 @@ def test_sentences_survive(sentencepiece: Any, sentence: str) -> None:
 
 
 @given(text=st.text(max_size=8))
-@settings(deadline=None)
 def test_utf8_bytes_round_trip(text: str) -> None:
     tokens = [f"<0x{byte:02X}>" for byte in range(256)] + ["<eos>"]
     assert detokenize(list(text.encode()), tokens, 256, "spm") == text

@@ -136,8 +136,8 @@ def test_a_run_that_was_stopped_is_finished(
     """Whatever it was doing: files are whole or not there, and the rest is done."""
     many = tmp_path / "many"
     many.mkdir()
-    for number in range(200):
-        os.link(audio / "a.wav", many / f"{number:03}.wav")
+    for number in range(2000):
+        os.link(audio / "a.wav", many / f"{number:04}.wav")
     out = tmp_path / "out"
     words = ["run", sealed_once.path, many, "-o", out, *keys(sealed_once)]
     child = start([sys.executable, "-m", "asrpack", *map(str, words)])
@@ -157,10 +157,10 @@ def test_a_run_that_was_stopped_is_finished(
     done = outside(*words)
     assert done.returncode == 0
     kept = int(done.stderr.split(" there already")[0].rpartition(" ")[2])
-    assert 19 <= kept < 200
+    assert 19 <= kept < 2000
     after = {name: text for name, text in texts(out).items() if name.endswith(".txt")}
-    assert len(after) == 200 and set(after.values()) <= before
-    assert "200 there already" in outside(*words).stderr
+    assert len(after) == 2000 and set(after.values()) <= before
+    assert "2000 there already" in outside(*words).stderr
 
 
 @pytest.mark.parametrize("module", ["asrpack", "asrpack.runtime"])

@@ -47,9 +47,16 @@ class Running:
             time.sleep(0.05)
 
     def gauge(self, name: str) -> float:
-        """From ``/metrics``."""
-        text = httpx.get(f"{self.url}/metrics").text
-        return float(next(line for line in text.splitlines() if line.startswith(name)).split()[-1])
+        """From ``/metrics``: the first whose line begins so."""
+        return self._metrics(name)[0]
+
+    def total(self, name: str) -> float:
+        """From ``/metrics``: all whose lines begin so; 0 for none."""
+        return sum(self._metrics(name))
+
+    def _metrics(self, name: str) -> list[float]:
+        lines = httpx.get(f"{self.url}/metrics", timeout=60).text.splitlines()
+        return [float(line.split()[-1]) for line in lines if line.startswith(name)]
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)

@@ -184,7 +184,7 @@ def test_a_recording_whose_client_left_is_not_recognised(
     server: Running, way: str, quickstart: Path
 ) -> None:
     said = read_audio(quickstart / "data/human/002.wav", 16000).astype("<i2")
-    whole = np.tile(np.pad(said, (0, 16000)), 200).tobytes()
+    whole = np.tile(np.pad(said, (0, 16000)), 1000).tobytes()
     seconds = len(whole) / 32000
     seen, before = len(server.lines()), server.gauge("asrpack_audio_seconds_total")
 
