@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,33 @@ def earned(graph: ContextGraph, units: list[int]) -> list[float]:
 )
 def test_what_a_match_earns(phrases: list, units: list[int], expected: list[float]) -> None:
     assert earned(ContextGraph(phrases), units) == pytest.approx(expected)
+
+
+@given(PHRASES, st.lists(st.integers(1, 5), max_size=20))
+def test_a_state_is_the_longest_beginning_of_a_phrase_that_was_said_last(
+    phrases: list, units: list[int]
+) -> None:
+    graph = ContextGraph(phrases)
+    begun = {tuple(phrase[:size]) for phrase, _ in phrases for size in range(len(phrase) + 1)}
+    begun.add(())
+    state = START
+    for count, unit in enumerate(units, 1):
+        state = graph.step(state, unit)
+        suffixes = (tuple(units[at:count]) for at in range(count + 1))
+        expected = START
+        for own in next(suffix for suffix in suffixes if suffix in begun):
+            expected = graph.step(expected, own)
+        assert state == expected
+
+
+def test_units_take_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        graph = ContextGraph([([1, *divmod(number, 40)] * 6, 3.0) for number in range(1000)])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 50 * len(graph.award)
 
 
 @given(PHRASES, st.lists(st.integers(1, 5), max_size=20))

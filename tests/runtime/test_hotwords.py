@@ -79,6 +79,7 @@ def test_files_of_any_editor(tmp_path: Path, data: bytes) -> None:
         (b"", "", "there are no hotwords in it"),
         (b"# ab\n\n", "", "there are no hotwords in it"),
         (b"caf\xe9\n", "", "it is not UTF-8"),
+        (b"ab\n" + b"a" * 201, ":2", "'aaaaaaaaaaaaaaaaaaaa'... has over 200 characters"),
     ],
     ids=str,
 )
@@ -88,6 +89,12 @@ def test_what_cannot_be_used(tmp_path: Path, data: bytes, line: str, cause: str)
         read_hotwords(path, tiny.describe())
     assert caught.value.place == f"{path}{line}"
     assert caught.value.code == "hotwords" and "a phrase a line" in (caught.value.remedy or "")
+
+
+def test_a_phrase_of_200_characters(tmp_path: Path) -> None:
+    phrases = (A,) * 200
+    path = written(tmp_path, b"  a" + b"a" * 199 + b"  \t1\n")
+    assert earned(path, tiny.describe(), phrases) == [200.0]
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ time until the next unit; theirs adds each phrase anew.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -41,8 +42,8 @@ class ContextGraph:
     """
 
     def __init__(self, phrases: Iterable[tuple[Sequence[int], float]]) -> None:
-        arcs: list[dict[int, int]] = [{}]
-        boosts, ends, parents = [0.0], [False], [START]
+        states: dict[tuple[int, int], int] = {}  # by parent and unit
+        boosts, ends = [0.0], [False]
         for units, boost in phrases:
             if not units or not math.isfinite(boost):
                 raise UsageError(
@@ -52,53 +53,54 @@ class ContextGraph:
                 )
             state = START
             for unit in units:
-                if (following := arcs[state].get(unit)) is None:
-                    following = arcs[state][unit] = len(arcs)
-                    arcs.append({})
+                state = states.setdefault((state, unit), len(boosts))
+                if state == len(boosts):
                     boosts.append(boost)
                     ends.append(False)
-                    parents.append(state)
-                state = following
                 boosts[state] = max(boosts[state], boost)
             ends[state] = True
-        self._arcs = arcs
-        self._link(boosts, ends, parents)
+        arcs = np.array([(parent, unit) for parent, unit in states], np.int32).reshape(-1, 2)
+        del states
+        order = np.lexsort((arcs[:, 1], arcs[:, 0]))
+        self.first = np.zeros(len(boosts) + 1, np.int32)
+        self.first[1:] = np.cumsum(np.bincount(arcs[:, 0], minlength=len(boosts)))
+        self.arc_units: NDArray[np.int32] = arcs[order, 1]
+        self.arc_targets: NDArray[np.int32] = (order + 1).astype(np.int32)
+        self.fail = np.zeros(len(boosts), np.int32)
+        # Single numbers come faster out of these.
+        self._first, self._units = self.first.data, self.arc_units.data
+        self._targets, self._fail = self.arc_targets.data, self.fail.data
+        self.award = np.zeros(len(boosts))
+        self.pending = np.zeros(len(boosts))
+        self._link(boosts, ends)
 
-    def _link(self, boosts: list[float], ends: list[bool], parents: list[int]) -> None:
-        count = len(self._arcs)
-        matched = [0.0] * count  # boost of all units on the way to a state
-        credited = [0.0] * count  # of those that the last phrase completed on the way has kept
-        fail, award = [START] * count, [0.0] * count
-        waiting = deque(self._arcs[START].values())
+    def _link(self, boosts: list[float], ends: list[bool]) -> None:
+        matched = [0.0] * len(boosts)  # boost of all units on the way to a state
+        credited = [0.0] * len(boosts)  # of those that the last phrase completed there has kept
+        waiting = deque([START])
         while waiting:
             state = waiting.popleft()
-            parent = parents[state]
-            matched[state] = matched[parent] + boosts[state]
-            credited[state] = matched[state] if ends[state] else credited[parent]
-            for unit, following in self._arcs[state].items():
-                fail[following] = self._step(fail, fail[state], unit)
+            for arc in range(self._first[state], self._first[state + 1]):
+                following = self._targets[arc]
+                if state != START:
+                    self._fail[following] = self.step(self._fail[state], self._units[arc])
+                matched[following] = matched[state] + boosts[following]
+                if ends[following]:
+                    credited[following] = matched[following]
+                    self.award[following] = matched[following] - credited[state]
+                else:  # a phrase may end here that began later
+                    credited[following] = credited[state]
+                    self.award[following] = self.award[self._fail[following]]
                 waiting.append(following)
-            if ends[state]:
-                award[state] = matched[state] - credited[parent]
-            else:  # a phrase may end here that began later
-                award[state] = award[fail[state]]
-        self.award = np.array(award)
-        self.pending = np.array(matched) - np.array(credited)
-        self.fail = np.array(fail, np.int32)
-        self.first = np.zeros(count + 1, np.int32)
-        self.first[1:] = np.cumsum([len(arcs) for arcs in self._arcs])
-        arcs = [arc for arcs in self._arcs for arc in sorted(arcs.items())]
-        self.arc_units: NDArray[np.int32] = np.array([unit for unit, _ in arcs], np.int32)
-        self.arc_targets: NDArray[np.int32] = np.array([state for _, state in arcs], np.int32)
-        self._fail = fail
+        self.pending[:] = np.array(matched) - np.array(credited)
 
     def step(self, state: int, unit: int) -> int:
         """The state after one more unit."""
-        return self._step(self._fail, state, unit)
-
-    def _step(self, fail: Sequence[int], state: int, unit: int) -> int:
-        while (following := self._arcs[state].get(unit)) is None:
+        while True:
+            end = self._first[state + 1]
+            arc = bisect_left(self._units, unit, self._first[state], end)
+            if arc < end and self._units[arc] == unit:
+                return int(self._targets[arc])
             if state == START:
                 return START
-            state = fail[state]
-        return following
+            state = self._fail[state]

@@ -11,6 +11,8 @@ from asrpack.runtime.hotwords import prefer
 from asrpack.runtime.service.errors import RequestError
 
 _MOST_PHRASES = 1000
+# Of all phrases together; their graph is held for as long as the socket is open.
+_MOST_CHARACTERS = 20_000
 
 
 def checked_rate(given: Any, default: int) -> int:
@@ -53,18 +55,19 @@ def preferred(phrases: Any, about: ModelDescription) -> ContextGraph | None:
     """Of a list of phrases; None where there is none in it.
 
     Raises:
-        RequestError: no list of texts, or too many.
-        InputError: a phrase that the model has no units for.
+        RequestError: no list of texts, too many, or too much in them.
+        InputError: a phrase that is too long, or that the model has no units for.
     """
     if not isinstance(phrases, list) or not all(isinstance(item, str) for item in phrases):
         raise RequestError(
             "the phrases are not a list of texts", code="hotwords", remedy="send a list of texts"
         )
     phrases = [phrase for phrase in phrases if phrase.strip()]
-    if len(phrases) > _MOST_PHRASES:
+    characters = sum(map(len, phrases))
+    if len(phrases) > _MOST_PHRASES or characters > _MOST_CHARACTERS:
         raise RequestError(
-            f"{len(phrases)} phrases are too many",
+            f"{len(phrases)} phrases of {characters} characters in all are too many",
             code="hotwords",
-            remedy=f"send at most {_MOST_PHRASES}",
+            remedy=f"send at most {_MOST_PHRASES}, of {_MOST_CHARACTERS} characters in all",
         )
     return prefer(phrases, about) if phrases else None

@@ -124,6 +124,7 @@ def test_one_recording_after_the_other_without_a_path(streaming_server: Running)
         (['{"is_speaking": true, "audio_fs": -1}'], "4000"),
         (['{"is_speaking": true, "hotwords": 5}'], "list of texts"),
         (['{"is_speaking": true, "hotwords": "xyz"}'], "spells it"),
+        ([json.dumps({"is_speaking": True, "hotwords": "a" * 201})], "200 characters"),
     ],
 )
 def test_a_broken_conversation_ends_with_what_to_do(

@@ -151,6 +151,27 @@ def test_a_message_that_inflates_without_end(server: Running) -> None:
     assert server.logged(code="client-gone", close=1009)
 
 
+def test_phrases_without_end(server: Running) -> None:
+    letters = "ab" * 500_000
+    config = json.dumps({"config": {"phrase_list": [letters]}})
+    speaking = json.dumps({"is_speaking": True, "mode": "offline", "hotwords": letters})
+    before = server.gauge("process_resident_memory_bytes")
+
+    async def send(path: str, message: str) -> None:
+        url = server.url.replace("http", "ws") + path
+        async with websockets.connect(url) as socket:
+            await socket.send(message)
+            with pytest.raises(websockets.ConnectionClosedError) as caught:
+                await socket.send(bytes(6400))
+                while True:
+                    await socket.recv()
+            assert caught.value.rcvd.code == 1008
+            assert server.gauge("process_resident_memory_bytes") < before + SLACK
+
+    for path, message in (("/vosk", config), ("/funasr", speaking)):
+        asyncio.run(send(path, message))
+
+
 def test_noise_before_and_after_the_handshake(server: Running) -> None:
     rng = np.random.default_rng(5)
     for _ in range(30):

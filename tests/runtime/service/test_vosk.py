@@ -146,6 +146,8 @@ def test_silence_that_never_ends_is_cut_off(streaming_server: Running) -> None:
         (['{"config": {"phrase_list": 5}}'], "list of texts"),
         (['{"config": {"phrase_list": ["xyz"]}}'], "spells it"),
         ([json.dumps({"config": {"phrase_list": ["a"] * 1001}})], "at most 1000"),
+        ([json.dumps({"config": {"phrase_list": ["a" * 200] * 101}})], "20000 characters"),
+        ([json.dumps({"config": {"phrase_list": ["a" * 201]}})], "200 characters"),
         (['{"config": {"model": "/etc/passwd"}}'], "leave `model` out"),
         ([b"\0\0", '{"config": {}}'], "first"),
     ],
