@@ -58,7 +58,7 @@ class Piece:
 
 
 class Recording:
-    """Reads a recording piece by piece; iterate once.
+    """Reads a recording piece by piece; iterate once, over it or its :meth:`steps`.
 
     One that is no longer than ``longest`` is one piece, as it is, unless ``cutting`` is given. Of a
     longer one the pieces are what was spoken between silences, and no longer than ``longest``; no
@@ -98,6 +98,16 @@ class Recording:
 
     def __iter__(self) -> Iterator[Piece]:
         """Raises InputError as :func:`asrpack.runtime.audio.stream_audio`."""
+        return (piece for piece in self.steps() if piece is not None)
+
+    def steps(self) -> Iterator[Piece | None]:
+        """The pieces, and None whenever a block has been read.
+
+        So no step takes long, whatever is in the file: in hours of silence there is no piece.
+
+        Raises:
+            InputError: as :func:`asrpack.runtime.audio.stream_audio`.
+        """
         blocks = self._counted()
         if self._cutting is None:
             head: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
@@ -105,6 +115,7 @@ class Recording:
                 head.append(block)
                 if self.seconds > self._longest:
                     break
+                yield None
             else:
                 yield Piece(np.concatenate(head), 0.0)
                 return
@@ -113,6 +124,7 @@ class Recording:
         cutter = _Cutter(self._rate, self._longest, self._cutting or Cutting())
         for block in blocks:
             yield from cutter.accept(block)
+            yield None
         yield from cutter.accept(np.zeros(0, np.float32), last=True)
 
     def _counted(self) -> Iterator[NDArray[np.float32]]:

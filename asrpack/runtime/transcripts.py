@@ -45,7 +45,7 @@ class Wishes:
     stop: Event = field(default_factory=Event)
 
     def go_on(self) -> None:
-        """Called between the pieces of a recording.
+        """Called between the pieces of a recording, and wherever else it may end.
 
         Raises:
             CancelledError: nobody waits for it any more.
@@ -159,7 +159,10 @@ def transcribe_audio(
     best: list[Hypothesis] = []
     units: list[SpokenUnit] = []
     more: dict[str, Any] = {}
-    for piece in recording:
+    for piece in recording.steps():
+        wishes.go_on()
+        if piece is None:
+            continue
         seconds = len(piece.samples) / about.sample_rate
         if wishes.nbest and recording.seconds > longest:
             raise InputError(
@@ -168,7 +171,6 @@ def transcribe_audio(
                 place=str(path),
                 remedy="leave --nbest out, or cut the recording at pauses",
             )
-        wishes.go_on()
         encoded, nbest = recognizer.recognise(piece.samples, wishes.method, wishes.hotwords)
         best.append(nbest[0])
         if wishes.nbest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -177,6 +178,22 @@ def test_interrupted_without_a_folder_it_says_so(
     assert child.stdout is not None and child.stdout.readline().startswith(str(audio / "a.wav"))
     told = "asrpack: run interrupted: start it again; with -o FOLDER it can go on where it stopped"
     assert interrupt(child) == told
+
+
+def test_interrupted_in_hours_of_silence_it_reads_no_further(
+    sealed_once: Sealed, audio: Path, tmp_path: Path
+) -> None:
+    silent = tmp_path / "silent.flac"
+    with soundfile.SoundFile(silent, "w", 16000, 1, "PCM_16") as out:
+        for _ in range(240):
+            out.write(np.zeros(60 * 16000, np.int16))
+    words = ["run", sealed_once.path, audio / "a.wav", silent, *keys(sealed_once)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    child = start([sys.executable, "-m", "asrpack", *map(str, words)], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline().startswith(str(audio / "a.wav"))
+    assert "run interrupted" in interrupt(child)
+    # To read all of it takes 17 s.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 8
 
 
 def test_files_of_others_are_left_alone(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:

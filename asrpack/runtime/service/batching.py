@@ -21,10 +21,13 @@ class BatchPolicy:
     Args:
         most: the largest batch; 1 where a batch's results would not be those of its members.
         target: seconds from an utterance's arrival to its result.
+
+    Attributes:
+        most: the largest batch.
     """
 
     def __init__(self, most: int, target: float) -> None:
-        self._most = most
+        self.most = most
         self._target = target
         self._costs: list[float] = []  # seconds for one of audio, by the power of two
         self._batches = 0
@@ -58,7 +61,7 @@ class BatchPolicy:
         left = self._target - age
         while power and left > 0 and self._seconds(power, longest) > left:
             power -= 1
-        return int(min(self._most, 1 << power))
+        return int(min(self.most, 1 << power))
 
     def wait(self, have: int, want: int, longest: float, age: float, now: float) -> float:
         """Seconds to wait for the batch to fill; 0 where that is not worth it.
@@ -85,7 +88,7 @@ class BatchPolicy:
     def _best(self) -> int:
         """The power of two with the least cost; one more where that was not tried yet."""
         power = 0
-        while 1 << power < self._most and power < len(self._costs):
+        while 1 << power < self.most and power < len(self._costs):
             if power + 1 == len(self._costs):
                 return power + 1
             if self._costs[power + 1] > _WORTH * min(self._costs[: power + 1]):

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import BinaryIO
@@ -91,27 +91,27 @@ async def segments(
     """Segments in order of time, those without text among them.
 
     Reads ahead by a piece for each worker and one more, no further: memory does not grow with the
-    recording. Closing the iterator takes back what is not recognised yet.
+    recording. A worker reads a block of it at a time, and what else waits has its turn in between.
+    Closing the iterator takes back what is not recognised yet.
 
     Raises:
         AsrpackError: as reading and recognising raise.
     """
     about = engine.recognizer.description
-    pieces = iter(recording)
+    steps = recording.steps()
     waiting: deque[tuple[Piece, Future[Recognised]]] = deque()
-    reading: Future[Piece | None] | None = None
+    reading: Future[Piece | bool | None] | None = None
     more = True
     try:
         while more or waiting:
-            while more and len(waiting) <= engine.workers:
-                reading = engine.read(partial(next, pieces, None))
-                piece = await asyncio.wrap_future(reading)
-                if piece is None:
-                    more = False
-                else:
-                    future = engine.submit(piece.samples, method, hotwords, nbest)
-                    waiting.append((piece, future))
-            if waiting:
+            ahead = more and len(waiting) <= engine.workers
+            if ahead:
+                reading = engine.read(partial(next, steps, False))
+                step = await asyncio.wrap_future(reading)
+                more = step is not False
+                if isinstance(step, Piece):
+                    waiting.append((step, engine.submit(step.samples, method, hotwords, nbest)))
+            if waiting and (waiting[0][1].done() or not ahead):
                 piece, future = waiting[0]
                 found = await asyncio.wrap_future(future)
                 waiting.popleft()
@@ -120,6 +120,10 @@ async def segments(
     finally:
         for _, future in waiting:
             future.cancel()
-        # The file is closed next: not while a worker still reads it.
         if reading is not None and not reading.done() and not reading.cancel():
-            await asyncio.wait([asyncio.wrap_future(reading)])
+            try:
+                await asyncio.wait([asyncio.wrap_future(reading)])
+            finally:
+                # The file is closed next: not while a worker reads a block of it, though this task
+                # be cancelled once more.
+                wait([reading])

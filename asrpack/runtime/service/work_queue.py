@@ -62,8 +62,9 @@ class WorkQueue:
     """Gives each worker what is most pressing. Its lock is held to look and take, never to work.
 
     First come streams: somebody is speaking. Then files are read on, as long as less than ``room``
-    seconds of audio wait, so that batches can fill and memory stays bounded. Then utterances: the
-    bucket of the oldest one. What was cancelled is passed over.
+    seconds of audio wait, so that batches can fill and memory stays bounded; but no more blocks in
+    a row than utterances make a batch, so that files in which nobody speaks hold up no others. Then
+    utterances: the bucket of the oldest one. What was cancelled is passed over.
     """
 
     def __init__(self, policy: BatchPolicy, room: float) -> None:
@@ -71,6 +72,7 @@ class WorkQueue:
         self._room = room
         self._streams: deque[Call] = deque()
         self._reads: deque[Call] = deque()
+        self._in_a_row = 0  # reads while an utterance waits
         self._buckets: dict[int, deque[Utterance]] = {}
         self._seconds = 0.0
         self._closed = False
@@ -114,21 +116,25 @@ class WorkQueue:
                     return call
                 delay = None
                 if self._buckets:
+                    reads, self._in_a_row = self._in_a_row, 0
                     batch, delay = self._next_batch()
                     if batch:
                         return batch
-                    if not delay:  # all of the bucket were cancelled
+                    if reads or not delay:  # or all of the bucket were cancelled
                         continue
                 elif self._closed and not self._reads:
                     return None
                 self._changed.wait(delay)
 
     def _next_call(self) -> Call | None:
-        for calls, may in ((self._streams, True), (self._reads, self._seconds < self._room)):
-            while may and calls:
-                call = calls.popleft()
-                if call.future.set_running_or_notify_cancel():
-                    return call
+        if call := _first(self._streams):
+            return call
+        if not self._buckets:
+            self._in_a_row = 0
+        turn = self._in_a_row < self._policy.most and self._seconds < self._room
+        if turn and (call := _first(self._reads)):
+            self._in_a_row += 1
+            return call
         return None
 
     def _next_batch(self) -> tuple[list[Utterance], float]:
@@ -153,3 +159,11 @@ class WorkQueue:
         if not self._buckets:
             self._seconds = 0.0  # no rounding is carried on
         return batch, 0.0
+
+
+def _first(calls: deque[Call]) -> Call | None:
+    while calls:
+        call = calls.popleft()
+        if call.future.set_running_or_notify_cancel():
+            return call
+    return None

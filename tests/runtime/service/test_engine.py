@@ -141,6 +141,21 @@ def test_streams_go_first_and_files_are_read_before_they_are_recognised(
     assert order == ["stream", "file", "utterance"]
 
 
+def test_files_without_speech_do_not_hold_up_what_was_said(
+    held: tuple[Engine, threading.Event],
+) -> None:
+    engine, go = held
+    order: list[str] = []
+    work = [*((engine.read(lambda: None), "block") for _ in range(40))]
+    work.append((engine.submit(noise(1), METHOD), "utterance"))
+    for future, name in work:
+        future.add_done_callback(lambda _, name=name: order.append(name))
+    go.set()
+    engine.close()
+    # As many blocks as may fill the largest batch, and no more.
+    assert order.index("utterance") == 16 and len(order) == 41
+
+
 def test_no_more_jobs_than_there_is_room_for(engine: Engine) -> None:
     with ExitStack() as stack:
         for _ in range(3):
