@@ -15,6 +15,7 @@ from asrpack.runtime.service.api_keys import ApiKeys
 from asrpack.runtime.service.engine import Engine
 from asrpack.runtime.service.metrics import Metrics
 from asrpack.runtime.service.settings import Settings
+from asrpack.runtime.service.upload import Uploads
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Service:
     Attributes:
         method: decoding method.
         keys: None where no key is needed.
+        uploads: of all requests.
     """
 
     engine: Engine
@@ -34,6 +36,7 @@ class Service:
     method: str
     keys: ApiKeys | None
     metrics: Metrics
+    uploads: Uploads
 
 
 def notes(scope: Scope) -> dict[str, Any]:

@@ -134,11 +134,12 @@ class Engine:
         if self._closed:
             raise BusyError("the service is shutting down", code="draining", retry_after=5)
         if self._running >= self._jobs:
-            raise BusyError(
-                f"{self._running} requests are under way, and no more are taken",
-                code="busy",
-                retry_after=max(1, min(60, math.ceil(self._job_seconds))),
-            )
+            raise self.busy(f"{self._running} requests are under way, and no more are taken")
+
+    def busy(self, message: str) -> BusyError:
+        """The refusal of what there is no room for until a job has ended."""
+        seconds = max(1, min(60, math.ceil(self._job_seconds)))
+        return BusyError(message, code="busy", retry_after=seconds)
 
     def _begin(self) -> None:
         with self._lock:

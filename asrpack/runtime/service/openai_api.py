@@ -55,23 +55,29 @@ class _Transcriptions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
         service.engine.check_room()
-        async with read_form(Request(scope, receive), service.settings.max_body) as form:
+        most, uploads = service.settings.max_body, service.uploads
+        async with read_form(Request(scope, receive), most, uploads) as form:
             asked = read_transcription(form, service.about.name)
-            async with transcription(service, scope, asked.file, asked.cutting) as found:
-                if asked.stream:
-                    # The first one tells whether it is audio at all: until then it can be refused.
-                    first = await while_connected(receive, _next(found))
-                    try:
-                        answer = self._stream(scope, send, asked, found, first)
-                        await while_connected(receive, answer)
-                    except ClientDisconnect:
-                        # It has begun, and no other can be given.
-                        raise ConnectionError("client-gone") from None
-                else:
-                    spoken = await while_connected(receive, found.whole())
-                    note_text(service, scope, spoken.text)
-                    response = await _answer(service, asked, spoken)
-                    await response(scope, receive, send)
+            with service.engine.job():
+                await self._answer(scope, receive, send, asked)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, asked: Fields) -> None:
+        service = self._service
+        async with transcription(service, scope, asked.file, asked.cutting) as found:
+            if asked.stream:
+                # The first one tells whether it is audio at all: until then it can be refused.
+                first = await while_connected(receive, _next(found))
+                try:
+                    answer = self._stream(scope, send, asked, found, first)
+                    await while_connected(receive, answer)
+                except ClientDisconnect:
+                    # It has begun, and no other can be given.
+                    raise ConnectionError("client-gone") from None
+            else:
+                spoken = await while_connected(receive, found.whole())
+                note_text(service, scope, spoken.text)
+                response = await _response(service, asked, spoken)
+                await response(scope, receive, send)
 
     async def _stream(
         self,
@@ -126,7 +132,7 @@ def _segment(asked: Fields, number: int, segment: TimedSegment) -> dict[str, Any
     return {"type": "transcript.text.segment", "id": str(number), **shape}
 
 
-async def _answer(service: Service, asked: Fields, spoken: TimedText) -> Response:
+async def _response(service: Service, asked: Fields, spoken: TimedText) -> Response:
     if asked.response_format in SUBTITLES:
         return await subtitles_response(service, asked.response_format, lambda: spoken)
     if asked.response_format == "text":

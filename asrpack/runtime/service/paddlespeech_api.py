@@ -6,16 +6,15 @@ was said before an endpoint is kept, which PaddleSpeech forgets (its issue 2237)
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import io
 import json
 import string
-from typing import Any
+from typing import Any, BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from asrpack.errors import AsrpackError
@@ -23,11 +22,11 @@ from asrpack.runtime.service.context import Service, note_text, notes, while_con
 from asrpack.runtime.service.conversation import Conversation, json_object, told
 from asrpack.runtime.service.errors import RequestError, error_response, status_of
 from asrpack.runtime.service.live import LiveStream, live_stream
-from asrpack.runtime.service.transcribing import transcription
-from asrpack.runtime.service.upload import bound
+from asrpack.runtime.service.transcribing import read_file, transcription
+from asrpack.runtime.service.upload import no_space, read_body
 from asrpack.runtime.timed_text import TimedText
 
-# JSON is in memory as a whole, unlike a form's file.
+# JSON is in memory as a whole while a worker reads it, unlike a form's file.
 _MOST_JSON = 64_000_000
 _HELP = {
     "description": "asr server",
@@ -45,12 +44,18 @@ def paddlespeech_routes(service: Service) -> list[BaseRoute]:
     async def asr(request: Request) -> Response:
         service.engine.check_room()
         most = min(service.settings.max_body, _MOST_JSON)
-        audio = await asyncio.to_thread(_audio_of, await bound(request, most).body())
-        async with transcription(service, request.scope, io.BytesIO(audio)) as found:
-            spoken = await while_connected(request.receive, found.whole())
+        async with read_body(request, most, service.uploads) as file:
+            with service.engine.job():
+                work = recognised(request.scope, file)
+                spoken = await while_connected(request.receive, work)
         note_text(service, request.scope, spoken.text)
         result = {"transcription": spoken.text}
         return JSONResponse(_success({"description": "success"}, result))
+
+    async def recognised(scope: Scope, file: BinaryIO) -> TimedText:
+        await read_file(service.engine, lambda: _unpack(file))
+        async with transcription(service, scope, file) as found:
+            return await found.whole()
 
     async def asr_or_why_not(request: Request) -> Response:
         try:
@@ -125,6 +130,17 @@ class _Conversation(Conversation):
                 remedy='send {"signal": "start"} first',
             )
         return self._stream
+
+
+def _unpack(file: BinaryIO) -> None:
+    """Puts the recording in the place of the JSON that it is in."""
+    audio = _audio_of(file.read())
+    file.seek(0)
+    file.truncate()
+    try:
+        file.write(audio)
+    except OSError as error:
+        raise no_space(error) from None
 
 
 def _audio_of(body: bytes) -> bytes:

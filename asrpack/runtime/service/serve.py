@@ -18,6 +18,7 @@ from asrpack.runtime.service.http_server import bind, check_tls, run
 from asrpack.runtime.service.logs import log, set_up
 from asrpack.runtime.service.metrics import Metrics
 from asrpack.runtime.service.settings import Settings
+from asrpack.runtime.service.upload import Uploads
 
 
 def serve(
@@ -67,7 +68,8 @@ def serve(
             on_batch=metrics.batch,
         )
         metrics.watch(engine)
-        app = build_app(Service(engine, opened.metadata, settings, method, keys, metrics))
+        uploads = Uploads(engine, settings.jobs * settings.max_body)
+        app = build_app(Service(engine, opened.metadata, settings, method, keys, metrics, uploads))
         host, port = sock.getsockname()[:2]
         sock.listen()  # who reads that it started may connect
         log(

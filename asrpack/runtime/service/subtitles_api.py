@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
+from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,7 +13,8 @@ from starlette.routing import Route
 from asrpack.runtime.formats import from_json, to_srt, to_vtt
 from asrpack.runtime.service.context import Service
 from asrpack.runtime.service.errors import RequestError
-from asrpack.runtime.service.upload import bound
+from asrpack.runtime.service.transcribing import read_file
+from asrpack.runtime.service.upload import read_body
 from asrpack.runtime.timed_text import TimedText
 
 SUBTITLES = {"srt": (to_srt, "application/x-subrip"), "vtt": (to_vtt, "text/vtt")}
@@ -33,9 +34,10 @@ def subtitle_routes(service: Service) -> list[Route]:
                 remedy=f"ask for ?format={' or '.join(SUBTITLES)}",
                 parameter="format",
             )
-        body = await bound(request, _MOST).body()
-        with service.engine.job(place=False):
-            return await subtitles_response(service, asked, lambda: _transcript(body))
+        service.engine.check_room()
+        async with read_body(request, _MOST, service.uploads) as file:
+            with service.engine.job(place=False):
+                return await subtitles_response(service, asked, lambda: _transcript(file))
 
     return [Route("/subtitles", subtitles, methods=["POST"])]
 
@@ -45,13 +47,13 @@ async def subtitles_response(
 ) -> Response:
     """Of one of :data:`SUBTITLES`, within a job: for hours of speech it takes a worker seconds."""
     write, kind = SUBTITLES[asked]
-    future = service.engine.read(lambda: write(spoken()))
-    return PlainTextResponse(await asyncio.wrap_future(future), media_type=kind)
+    text = await read_file(service.engine, lambda: write(spoken()))
+    return PlainTextResponse(text, media_type=kind)
 
 
-def _transcript(body: bytes) -> TimedText:
+def _transcript(file: BinaryIO) -> TimedText:
     try:
-        return from_json(json.loads(body))
+        return from_json(json.load(file))
     except (ValueError, RecursionError) as error:
         raise RequestError(
             f"the body is no text with times: {str(error)[:200]}",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Future, wait
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from starlette.types import Scope
 
@@ -19,6 +19,8 @@ from asrpack.runtime.recognizer import Recognised
 from asrpack.runtime.service.context import Service, notes
 from asrpack.runtime.service.engine import Engine
 from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
+
+T = TypeVar("T")
 
 
 class Transcription:
@@ -67,16 +69,11 @@ async def transcription(
     hotwords: ContextGraph | None = None,
     nbest: int = 1,
 ) -> AsyncIterator[Transcription]:
-    """A request's job from its beginning to the end of its answer; noted and measured.
-
-    Raises:
-        BusyError, KeyFileError: as :meth:`Engine.job`.
-    """
+    """A recording of a job, to the end of its answer; noted and measured."""
     began = time.monotonic()
-    with service.engine.job():
-        found = Transcription(service, source, cutting, hotwords, nbest)
-        async with aclosing(found.segments):
-            yield found
+    found = Transcription(service, source, cutting, hotwords, nbest)
+    async with aclosing(found.segments):
+        yield found
     notes(scope)["audio_seconds"] = round(found.seconds, 3)
     service.metrics.transcribed(found.seconds, time.monotonic() - began)
 
@@ -100,14 +97,12 @@ async def segments(
     about = engine.recognizer.description
     steps = recording.steps()
     waiting: deque[tuple[Piece, Future[Recognised]]] = deque()
-    reading: Future[Piece | bool | None] | None = None
     more = True
     try:
         while more or waiting:
             ahead = more and len(waiting) <= engine.workers
             if ahead:
-                reading = engine.read(partial(next, steps, False))
-                step = await asyncio.wrap_future(reading)
+                step = await read_file(engine, partial(next, steps, False))
                 more = step is not False
                 if isinstance(step, Piece):
                     waiting.append((step, engine.submit(step.samples, method, hotwords, nbest)))
@@ -120,10 +115,19 @@ async def segments(
     finally:
         for _, future in waiting:
             future.cancel()
-        if reading is not None and not reading.done() and not reading.cancel():
+
+
+async def read_file(engine: Engine, function: Callable[[], T]) -> T:
+    """What a worker reads from a file; cancelled, it ends when the worker no longer does.
+
+    The file is closed next, and that must wait though the task be cancelled once more.
+    """
+    future = engine.read(function)
+    try:
+        return await asyncio.wrap_future(future)
+    finally:
+        if not (future.done() or future.cancel()):
             try:
-                await asyncio.wait([asyncio.wrap_future(reading)])
+                await asyncio.wait([asyncio.wrap_future(future)])
             finally:
-                # The file is closed next: not while a worker reads a block of it, though this task
-                # be cancelled once more.
-                wait([reading])
+                wait([future])

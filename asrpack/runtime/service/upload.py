@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import BinaryIO, cast
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -13,8 +15,11 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from asrpack.errors import ToolchainError
+from asrpack.runtime.service.engine import Engine
 from asrpack.runtime.service.errors import RequestError
 
+# More of a body than this is on disk.
+IN_MEMORY = 1 << 20
 # A client that sends nothing for so long, or less than that a second, is cut off.
 _IDLE_SECONDS = 10.0
 _LEAST_RATE = 1000.0
@@ -22,7 +27,42 @@ _LEAST_RATE = 1000.0
 _FIELD_BYTES, _FIELDS = 1 << 16, 32
 
 
-def bound(request: Request, max_body: int) -> Request:
+class Uploads:
+    """Bytes that uploads hold together, in memory and on disk, until they are answered.
+
+    A body arrives before its job begins, or whoever sends slowly would hold the places of others.
+    What bounds these bodies is what they hold: of that a slow one has little.
+
+    Args:
+        most: bytes of all.
+    """
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self._engine, self._most, self._held = engine, most, 0
+
+    @contextmanager
+    def one(self) -> Iterator[Callable[[int], None]]:
+        """One of them, from its first byte to its answer; yields what counts bytes that came.
+
+        Raises:
+            BusyError: there is no room for them.
+        """
+        held = 0
+
+        def take(count: int) -> None:
+            nonlocal held
+            if self._held + count > self._most:
+                raise self._engine.busy(f"uploads hold {self._held} bytes, and no more are taken")
+            held += count
+            self._held += count
+
+        try:
+            yield take
+        finally:
+            self._held -= held
+
+
+def _bound(request: Request, max_body: int, take: Callable[[int], None]) -> Request:
     """The same request, with a body that is refused once it is too large or too slow.
 
     Raises:
@@ -39,9 +79,11 @@ def bound(request: Request, max_body: int) -> Request:
             message = await asyncio.wait_for(request.receive(), _IDLE_SECONDS)
         except TimeoutError:
             raise _slow() from None
-        received += len(message.get("body", b""))
+        count = len(message.get("body", b""))
+        received += count
         if received > max_body:
             raise too_large(max_body)
+        take(count)
         seconds = time.monotonic() - began
         if message.get("more_body") and seconds > _IDLE_SECONDS + received / _LEAST_RATE:
             raise _slow()
@@ -51,11 +93,32 @@ def bound(request: Request, max_body: int) -> Request:
 
 
 @asynccontextmanager
-async def read_form(request: Request, max_body: int) -> AsyncIterator[FormData]:
+async def read_body(request: Request, max_body: int, uploads: Uploads) -> AsyncIterator[BinaryIO]:
+    """A body that is no form: a file, on disk beyond 1 MB, and gone afterwards.
+
+    Raises:
+        RequestError: it is too large, or too slow.
+        BusyError: there is no room for it beside the others.
+        ToolchainError: there is no room for it on this host.
+        ClientDisconnect: the client left meanwhile.
+    """
+    with uploads.one() as take, tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
+        async for data in _bound(request, max_body, take).stream():
+            try:
+                file.write(data)
+            except OSError as error:
+                raise no_space(error) from None
+        file.seek(0)
+        yield cast(BinaryIO, file)
+
+
+@asynccontextmanager
+async def read_form(request: Request, max_body: int, uploads: Uploads) -> AsyncIterator[FormData]:
     """The fields of a form; its file is on disk beyond 1 MB, and gone afterwards.
 
     Raises:
         RequestError: it is no form, too large, or too slow.
+        BusyError: there is no room for it beside the others.
         ToolchainError: there is no room for it on this host.
         ClientDisconnect: the client left meanwhile.
     """
@@ -66,10 +129,17 @@ async def read_form(request: Request, max_body: int) -> AsyncIterator[FormData]:
             code="content-type",
             remedy="send a form with the recording as its field `file`: curl -F file=@audio.wav",
         )
+    with uploads.one() as take:
+        form = await _form(_bound(request, max_body, take))
+        try:
+            yield form
+        finally:
+            await form.close()
+
+
+async def _form(request: Request) -> FormData:
     try:
-        form = await bound(request, max_body).form(
-            max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES
-        )
+        return await request.form(max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
     except HTTPException as error:
         raise RequestError(
             f"the form cannot be read: {error.detail.rstrip('.')}",
@@ -78,10 +148,6 @@ async def read_form(request: Request, max_body: int) -> AsyncIterator[FormData]:
         ) from None
     except OSError as error:
         raise no_space(error) from None
-    try:
-        yield form
-    finally:
-        await form.close()
 
 
 def no_space(error: OSError) -> ToolchainError:

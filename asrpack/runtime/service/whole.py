@@ -15,11 +15,8 @@ from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.service.context import Service
 from asrpack.runtime.service.live import LiveStream, Progress, live_stream
 from asrpack.runtime.service.transcribing import transcription
-from asrpack.runtime.service.upload import no_space, too_large
+from asrpack.runtime.service.upload import IN_MEMORY, no_space, too_large
 from asrpack.runtime.timed_text import TimedText
-
-# More than this is on disk, as of a form.
-_IN_MEMORY = 1 << 20
 
 
 class WholeRecording:
@@ -118,15 +115,14 @@ async def whole_recording(
     hotwords: ContextGraph | None = None,
     nbest: int = 1,
 ) -> AsyncIterator[WholeRecording]:
-    """From its first byte to its text.
+    """A job from before its first byte to its text: what was spoken is not refused afterwards.
 
     Raises:
-        BusyError: so many requests are under way already.
+        BusyError, KeyFileError: as :meth:`asrpack.runtime.service.engine.Engine.job`.
         UsageError: the method takes no hotwords.
     """
-    service.engine.check_room()
     service.engine.recognizer.search(service.method, hotwords)
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+    with service.engine.job(), tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
         yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords, nbest)
 
 

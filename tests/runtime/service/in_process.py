@@ -17,6 +17,7 @@ from asrpack.runtime.service.context import Service
 from asrpack.runtime.service.engine import Engine
 from asrpack.runtime.service.metrics import Metrics
 from asrpack.runtime.service.settings import Settings
+from asrpack.runtime.service.upload import Uploads
 
 ABOUT = BundleMetadata(
     bundle_id="0" * 32,
@@ -51,7 +52,8 @@ def make_app(recognizer: Recognizer, **options: Any) -> tuple[ASGIApp, Engine]:
     )
     metrics.watch(engine)
     method = recognizer.description.decode.method
-    return build_app(Service(engine, ABOUT, settings, method, None, metrics)), engine
+    uploads = Uploads(engine, settings.jobs * settings.max_body)
+    return build_app(Service(engine, ABOUT, settings, method, None, metrics, uploads)), engine
 
 
 def request(app: ASGIApp, method: str, path: str, **more: Any) -> httpx.Response:

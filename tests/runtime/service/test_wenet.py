@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import websockets
 
 from tests.runtime.service.protocol_clients import (
     closed,
@@ -83,6 +84,30 @@ def test_a_model_of_whole_recordings_answers_in_the_end(whole_server: Running) -
     found = asyncio.run(wenet(url(whole_server), SAMPLES))
     assert [item["type"] for item in found] == ["server_ready", "final_result", "speech_end"]
     assert finals(found)[0]["sentence"] == transcribed(SAMPLES)
+
+
+def test_whoever_may_speak_gets_the_text(whole_server: Running) -> None:
+    """Who would be refused in the end is refused in the beginning, of three jobs as of any."""
+
+    async def four() -> Any:
+        sockets = [await websockets.connect(url(whole_server)) for _ in range(4)]
+        for item in sockets:
+            await item.send(START)
+        answers = [json.loads(await item.recv()) for item in sockets]
+        with pytest.raises(websockets.ConnectionClosedError) as caught:
+            await sockets[-1].recv()
+        for item in sockets[:-1]:
+            await item.send(SAMPLES.astype("<i2").tobytes())
+            await item.send('{"signal": "end"}')
+        texts = [json.loads(await item.recv()) for item in sockets[:-1]]
+        for item in sockets:
+            await item.close()
+        return answers, caught.value.rcvd.code, texts
+
+    answers, code, texts = asyncio.run(four())
+    assert [item["status"] for item in answers] == ["ok", "ok", "ok", "failed"]
+    assert code == 1013 and "try again in" in answers[-1]["message"]
+    assert [finals([item])[0]["sentence"] for item in texts] == [transcribed(SAMPLES)] * 3
 
 
 @pytest.mark.parametrize("client", [vosk, wenet])
