@@ -20,7 +20,7 @@ from asrpack.runtime.recognizer import Recognised, Recognizer
 from asrpack.runtime.search import Encoded
 from asrpack.runtime.service.batching import BatchPolicy
 from asrpack.runtime.service.joining import joins
-from asrpack.runtime.service.work_queue import Call, Utterance, WorkQueue
+from asrpack.runtime.service.work_queue import Call, Meter, Utterance, WorkQueue
 from asrpack.runtime.threads import default_threads
 
 T = TypeVar("T")
@@ -56,7 +56,8 @@ class Engine:
         jobs: how many requests and streams may be under way, the waiting ones among them.
         workers: threads; 0 for the machine's physical cores.
         latency: the target, in seconds from an utterance's arrival to its result.
-        on_batch: told size, seconds of audio and seconds of processing of each batch.
+        on_batch: told size and seconds of audio of each batch.
+        on_busy: told seconds of a worker, for all that they do.
 
     Attributes:
         joined: whether utterances are joined to batches.
@@ -69,7 +70,8 @@ class Engine:
         jobs: int = 64,
         workers: int = 0,
         latency: float = 1.0,
-        on_batch: Callable[[int, float, float], None] | None = None,
+        on_batch: Callable[[int, float], None] = lambda *_: None,
+        on_busy: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.recognizer = recognizer
         self.joined = joins(recognizer)
@@ -80,6 +82,7 @@ class Engine:
         self._job_seconds = 1.0
         self._lock = threading.Lock()
         self._on_batch = on_batch
+        self._on_busy = on_busy
         self._queue = WorkQueue(
             BatchPolicy(_MOST if self.joined else 1, latency), _ROOM_SECONDS * self.workers
         )
@@ -100,12 +103,13 @@ class Engine:
         return self._queue.waiting()
 
     @contextmanager
-    def job(self, *, place: bool = True) -> Iterator[None]:
+    def job(self, *, place: bool = True, spoken: bool = False) -> Iterator[None]:
         """One request or stream from beginning to end.
 
         Args:
             place: hold a place of the licence; not where a
                 :class:`asrpack.runtime.streaming.Stream` holds its own.
+            spoken: it lasts as long as somebody speaks, which tells those who are refused nothing.
 
         Raises:
             BusyError: so many are under way already, or the engine is draining.
@@ -123,7 +127,8 @@ class Engine:
         finally:
             with self._lock:
                 self._running -= 1
-                self._job_seconds += 0.2 * (time.monotonic() - began - self._job_seconds)
+                if not spoken:
+                    self._job_seconds += 0.2 * (time.monotonic() - began - self._job_seconds)
 
     def check_room(self) -> None:
         """Whether a job could begin now: before its audio is received.
@@ -147,7 +152,12 @@ class Engine:
             self._running += 1
 
     def submit(
-        self, samples: Floats, method: str, hotwords: ContextGraph | None = None, nbest: int = 1
+        self,
+        samples: Floats,
+        method: str,
+        hotwords: ContextGraph | None = None,
+        nbest: int = 1,
+        meter: Meter | None = None,
     ) -> Future[Recognised]:
         """Recognises one utterance; cancel the future when nobody waits for it any more.
 
@@ -155,19 +165,20 @@ class Engine:
             samples: shape (n,), on the int16 scale, at the model's rate.
             method, hotwords: as for :meth:`Recognizer.search`.
             nbest: the most hypotheses to tell.
+            meter: counts the worker's time, or a share of it, before there is a result.
         """
         seconds = len(samples) / self.recognizer.description.sample_rate
-        utterance = Utterance(samples, seconds, method, hotwords, nbest)
+        utterance = Utterance(samples, seconds, method, hotwords, nbest, meter or Meter())
         self._queue.put(utterance)
         return utterance.future
 
-    def read(self, function: Callable[[], T]) -> Future[T]:
+    def read(self, function: Callable[[], T], meter: Meter | None = None) -> Future[T]:
         """Runs what reads audio that is to be recognised, when there is room for it."""
-        return self._call(function, stream=False)
+        return self._call(Call(function, meter or Meter()), stream=False)
 
-    def stream(self, function: Callable[[], T]) -> Future[T]:
+    def stream(self, function: Callable[[], T], meter: Meter | None = None) -> Future[T]:
         """Runs a step of a stream, before all else."""
-        return self._call(function, stream=True)
+        return self._call(Call(function, meter or Meter()), stream=True)
 
     def close(self) -> None:
         """Begins no more jobs, finishes what was submitted, and ends the workers."""
@@ -177,15 +188,14 @@ class Engine:
         for thread in self._threads:
             thread.join()
 
-    def _call(self, function: Callable[[], T], *, stream: bool) -> Future[T]:
-        call = Call(function)
+    def _call(self, call: Call, *, stream: bool) -> Future[Any]:
         self._queue.put_call(call, stream=stream)
         return call.future
 
     def _work(self) -> None:
         while (work := self._queue.take()) is not None:
             if isinstance(work, Call):
-                _settle(work.future, work.function)
+                self._settle(work, work.function)
             else:
                 self._recognise(work)
             del work  # not while waiting for the next
@@ -193,14 +203,14 @@ class Engine:
     def _recognise(self, batch: Sequence[Utterance]) -> None:
         began = time.perf_counter()
         together = self._encode(batch) if len(batch) > 1 else None
+        share = (time.perf_counter() - began) / len(batch)
         for place, utterance in enumerate(batch):
             encoded = None if together is None else together[place]
-            _settle(utterance.future, partial(self._search, utterance, encoded))
+            self._settle(utterance, partial(self._search, utterance, encoded), share)
         seconds = time.perf_counter() - began
         longest = max(utterance.seconds for utterance in batch)
         self._queue.done(len(batch), len(batch) * longest, seconds)
-        if self._on_batch is not None:
-            self._on_batch(len(batch), sum(utterance.seconds for utterance in batch), seconds)
+        self._on_batch(len(batch), sum(utterance.seconds for utterance in batch))
 
     def _encode(self, batch: Sequence[Utterance]) -> list[Encoded] | None:
         """None where one of them is at fault: each for itself finds which."""
@@ -219,11 +229,20 @@ class Engine:
         found = recognizer.nbest(encoded, utterance.method, utterance.hotwords)
         return recognizer.timed(encoded, found[: utterance.nbest], utterance.seconds)
 
+    def _settle(
+        self, work: Call | Utterance, function: Callable[[], Any], share: float = 0.0
+    ) -> None:
+        """``share``: seconds of it that were spent on others, too."""
+        began = time.perf_counter()
+        try:
+            result = function()
+        except BaseException as error:
+            self._spent(work, share + time.perf_counter() - began)
+            work.future.set_exception(error)
+        else:
+            self._spent(work, share + time.perf_counter() - began)
+            work.future.set_result(result)
 
-def _settle(future: Future[Any], function: Callable[[], Any]) -> None:
-    try:
-        result = function()
-    except BaseException as error:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+    def _spent(self, work: Call | Utterance, seconds: float) -> None:
+        work.meter.add(seconds)
+        self._on_busy(seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from asrpack.runtime.decoding import ContextGraph
 from asrpack.runtime.endpointing import Endpointing
 from asrpack.runtime.search import Hypothesis
 from asrpack.runtime.service.context import Service, notes
+from asrpack.runtime.service.work_queue import Meter
 from asrpack.runtime.streaming import Segment, Stream, StreamingRecognizer
 from asrpack.runtime.text import join_texts
 from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
@@ -47,6 +47,7 @@ class LiveStream:
 
     Attributes:
         ended: how many utterances :meth:`advance` has returned.
+        meter: of its worker time.
     """
 
     def __init__(self, service: Service, stream: Stream, rate: int) -> None:
@@ -55,6 +56,7 @@ class LiveStream:
         self._samples = 0
         self._half = b""  # of a sample that goes on in the next packet
         self.ended = 0
+        self.meter = Meter()
         wanted = self._about.sample_rate
         self._resampler = None if rate == wanted else resampler(rate, wanted)
 
@@ -87,6 +89,7 @@ class LiveStream:
         if self.seconds > allowed:
             raise audio_too_long(self.seconds, allowed, taker="this service")
         last = await self._run(partial(self._hear, samples))
+        self._service.metrics.streamed(len(samples) / self._rate)
         ended = tuple(map(self._timed, self._stream.segments[self.ended :]))
         self.ended += len(ended)
         return Progress(ended, last.text)
@@ -115,7 +118,7 @@ class LiveStream:
         return join_texts([text for text in texts if text], about.tokens, about.unit_type)
 
     async def _run(self, function: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._service.engine.stream(function))
+        return await asyncio.wrap_future(self._service.engine.stream(function, self.meter))
 
 
 @asynccontextmanager
@@ -138,8 +141,7 @@ async def live_stream(
         UsageError: the model takes whole recordings only, or its method no hotwords.
         KeyFileError: the licence does not allow it.
     """
-    began = time.monotonic()
-    with service.engine.job(place=False):
+    with service.engine.job(place=False, spoken=True):
         recognizer = service.engine.recognizer
         streams = StreamingRecognizer(recognizer)
         stream = streams.stream(service.method, Endpointing(), hotwords, times=True, nbest=nbest)
@@ -149,4 +151,4 @@ async def live_stream(
         finally:
             stream.close()
             notes(scope)["audio_seconds"] = round(live.seconds, 3)
-    service.metrics.transcribed(live.seconds, time.monotonic() - began)
+    service.metrics.transcribed(live.seconds, live.meter.seconds)

@@ -33,14 +33,14 @@ class Metrics:
         )
         self._latency = self._histogram("request_seconds", "From request to answer.", _SECONDS)
         self._factor = self._histogram(
-            "real_time_factor", "Seconds for a second of audio, of a request.", _FACTORS
+            "real_time_factor", "Workers' seconds for one of audio, of a recording.", _FACTORS
         )
         self._batches = self._histogram("batch_size", "Utterances recognised at once.", _SIZES)
         self._audio = Counter(
             "asrpack_audio_seconds", "Audio recognised, in seconds.", registry=self.registry
         )
         self._busy = Counter(
-            "asrpack_busy_seconds", "Time that workers recognised.", registry=self.registry
+            "asrpack_busy_seconds", "Time that workers worked.", registry=self.registry
         )
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
@@ -71,14 +71,21 @@ class Metrics:
         self._latency.observe(seconds)
 
     def transcribed(self, audio: float, seconds: float) -> None:
-        """One recording, of so many seconds, that took so many."""
+        """One recording or stream, of so many seconds, on which workers spent so many."""
         if audio:
             self._factor.observe(seconds / audio)
 
-    def batch(self, size: int, audio: float, seconds: float) -> None:
+    def batch(self, size: int, audio: float) -> None:
         """As for :class:`Engine`'s ``on_batch``."""
         self._batches.observe(size)
         self._audio.inc(audio)
+
+    def streamed(self, audio: float) -> None:
+        """So many seconds of a stream were recognised."""
+        self._audio.inc(audio)
+
+    def busy(self, seconds: float) -> None:
+        """As for :class:`Engine`'s ``on_busy``."""
         self._busy.inc(seconds)
 
     def render(self) -> bytes:

@@ -66,6 +66,7 @@ def serve(
             workers=settings.workers,
             latency=settings.latency,
             on_batch=metrics.batch,
+            on_busy=metrics.busy,
         )
         metrics.watch(engine)
         uploads = Uploads(engine, settings.jobs * settings.max_body)

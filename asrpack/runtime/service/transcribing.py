@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Future, wait
@@ -18,6 +17,7 @@ from asrpack.runtime.pieces import Cutting, Piece, Recording, longest_piece
 from asrpack.runtime.recognizer import Recognised
 from asrpack.runtime.service.context import Service, notes
 from asrpack.runtime.service.engine import Engine
+from asrpack.runtime.service.work_queue import Meter
 from asrpack.runtime.timed_text import TimedSegment, TimedText, join_segments, timed_segment
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ class Transcription:
 
     Attributes:
         segments: see :func:`segments`.
+        meter: of its worker time.
     """
 
     def __init__(
@@ -47,7 +48,10 @@ class Transcription:
             cutting=cutting,
             max_seconds=service.settings.max_duration,
         )
-        self.segments = segments(service.engine, self._recording, service.method, hotwords, nbest)
+        self.meter = Meter()
+        self.segments = segments(
+            service.engine, self._recording, self.meter, service.method, hotwords, nbest
+        )
 
     @property
     def seconds(self) -> float:
@@ -70,17 +74,17 @@ async def transcription(
     nbest: int = 1,
 ) -> AsyncIterator[Transcription]:
     """A recording of a job, to the end of its answer; noted and measured."""
-    began = time.monotonic()
     found = Transcription(service, source, cutting, hotwords, nbest)
     async with aclosing(found.segments):
         yield found
     notes(scope)["audio_seconds"] = round(found.seconds, 3)
-    service.metrics.transcribed(found.seconds, time.monotonic() - began)
+    service.metrics.transcribed(found.seconds, found.meter.seconds)
 
 
 async def segments(
     engine: Engine,
     recording: Recording,
+    meter: Meter,
     method: str,
     hotwords: ContextGraph | None = None,
     nbest: int = 1,
@@ -102,10 +106,11 @@ async def segments(
         while more or waiting:
             ahead = more and len(waiting) <= engine.workers
             if ahead:
-                step = await read_file(engine, partial(next, steps, False))
+                step = await read_file(engine, partial(next, steps, False), meter)
                 more = step is not False
                 if isinstance(step, Piece):
-                    waiting.append((step, engine.submit(step.samples, method, hotwords, nbest)))
+                    future = engine.submit(step.samples, method, hotwords, nbest, meter)
+                    waiting.append((step, future))
             if waiting and (waiting[0][1].done() or not ahead):
                 piece, future = waiting[0]
                 found = await asyncio.wrap_future(future)
@@ -117,12 +122,12 @@ async def segments(
             future.cancel()
 
 
-async def read_file(engine: Engine, function: Callable[[], T]) -> T:
+async def read_file(engine: Engine, function: Callable[[], T], meter: Meter | None = None) -> T:
     """What a worker reads from a file; cancelled, it ends when the worker no longer does.
 
     The file is closed next, and that must wait though the task be cancelled once more.
     """
-    future = engine.read(function)
+    future = engine.read(function, meter)
     try:
         return await asyncio.wrap_future(future)
     finally:

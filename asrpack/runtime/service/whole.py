@@ -122,7 +122,7 @@ async def whole_recording(
         UsageError: the method takes no hotwords.
     """
     service.engine.recognizer.search(service.method, hotwords)
-    with service.engine.job(), tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
+    with service.engine.job(spoken=True), tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
         yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords, nbest)
 
 

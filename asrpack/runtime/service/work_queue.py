@@ -23,6 +23,19 @@ _BUCKET = 1.25
 _BATCH_SECONDS = 60.0
 
 
+class Meter:
+    """Seconds that workers spent on a recording or stream."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, seconds: float) -> None:
+        """From any thread."""
+        with self._lock:
+            self.seconds += seconds
+
+
 @dataclass(frozen=True, eq=False)
 class Utterance:
     """Audio to recognise as one.
@@ -32,6 +45,7 @@ class Utterance:
         seconds: its length.
         method, hotwords: as for :meth:`asrpack.runtime.recognizer.Recognizer.search`.
         nbest: the most hypotheses to tell.
+        meter: of the recording that it is of.
         future: what becomes of it.
         arrived: by ``time.monotonic``.
     """
@@ -41,6 +55,7 @@ class Utterance:
     method: str
     hotwords: ContextGraph | None
     nbest: int = 1
+    meter: Meter = field(default_factory=Meter)
     future: Future[Any] = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
 
@@ -52,9 +67,10 @@ class Utterance:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """Any other work."""
+    """Any other work; ``meter`` as of an utterance."""
 
     function: Callable[[], Any]
+    meter: Meter = field(default_factory=Meter)
     future: Future[Any] = field(default_factory=Future)
 
 

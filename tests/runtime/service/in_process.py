@@ -48,7 +48,11 @@ def make_app(recognizer: Recognizer, **options: Any) -> tuple[ASGIApp, Engine]:
     """The application and its engine; ``options`` of :class:`Settings`."""
     settings, metrics = Settings(**options), Metrics()
     engine = Engine(
-        recognizer, jobs=settings.jobs, workers=settings.workers, on_batch=metrics.batch
+        recognizer,
+        jobs=settings.jobs,
+        workers=settings.workers,
+        on_batch=metrics.batch,
+        on_busy=metrics.busy,
     )
     metrics.watch(engine)
     method = recognizer.description.decode.method

@@ -95,14 +95,14 @@ def test_what_nobody_waits_for_is_not_recognised(
         # The only worker reads a piece, and then it is held.
         read = engine.read
 
-        def read_then_hold(function):
+        def read_then_hold(function, meter):
             def step():
                 found = function()
                 if isinstance(found, Piece):
                     engine.stream(go.wait)
                 return found
 
-            return read(step)
+            return read(step, meter)
 
         engine.read = read_then_hold  # type: ignore[method-assign]
         scope = {
