@@ -20,7 +20,7 @@ import soxr
 from numpy.typing import NDArray
 
 from asrpack.errors import InputError
-from asrpack.runtime.riff import missing_bytes
+from asrpack.runtime.containers import DamageError, whole
 
 FULL_SCALE = 32768.0
 MIN_RATE = 4_000
@@ -153,8 +153,10 @@ def _decode(
             place=place,
             remedy="record or copy the file again",
         )
-    if missing := missing_bytes(stream):
-        raise _truncated(f"its header announces {missing} bytes more than there are", place)
+    try:
+        stream = whole(stream)
+    except DamageError as error:
+        raise _truncated(str(error), place) from None
     stream.seek(0)
     try:
         audio = soundfile.SoundFile(stream)
@@ -172,6 +174,8 @@ def _decode(
         exact = known and audio.format in _EXACT_LENGTH
     if exact and count < announced:
         raise _truncated(f"{count} of {announced} samples could be decoded", place)
+    if not exact and not count:
+        raise _truncated("nothing in it can be decoded", place)
 
 
 def _checked_rate(rate: int, place: str) -> int:

@@ -69,6 +69,23 @@ def test_a_folder_and_standard_input(sealed_once: Sealed, audio: Path, tmp_path:
     )
 
 
+def test_a_wav_stream_whose_header_has_no_size(
+    sealed_once: Sealed, audio: Path, tmp_path: Path
+) -> None:
+    """From a file and from a pipe."""
+    whole = (audio / "a.wav").read_bytes()
+    at = whole.index(b"data") + 4
+    (tmp_path / "a.wav").write_bytes(streamed := whole[:at] + bytes(4) + whole[at + 4 :])
+    expected = run(sealed_once, audio / "a.wav").stdout.partition(": ")[2]
+    assert expected.strip()
+    assert run(sealed_once, tmp_path / "a.wav").stdout.partition(": ")[2] == expected
+    words = ["run", sealed_once.path, "-", *keys(sealed_once)]
+    piped = subprocess.run(
+        [sys.executable, "-m", "asrpack", *map(str, words)], input=streamed, capture_output=True
+    )
+    assert piped.stdout.decode() == f"-: {expected}"
+
+
 def test_formats(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
     """Each is a file of its own, and what standard output shows of it is the same."""
     (line,) = run(sealed_once, audio / "a.wav", "--json", "--times").stdout.splitlines()

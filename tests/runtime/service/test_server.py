@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,17 @@ def test_verbose_json_has_segments_and_words(client: openai.OpenAI) -> None:
     assert all(0 <= item.start <= item.end <= 2 for item in found.words)
 
 
+def test_a_wav_file_whose_header_was_written_first(server: Running) -> None:
+    """As Python's wave leaves it where samples are appended later."""
+    header = io.BytesIO()
+    with wave.open(header, "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(b"")
+        begun = header.getvalue()
+    found = post(server, begun + SOUND[44:], response_format="verbose_json").json()
+    assert (found["text"], found["duration"]) == (TEXT, 2.0)
+
+
 @pytest.mark.parametrize(("kind", "begins"), [("srt", "1\n00:00:0"), ("vtt", "WEBVTT\n\n00:00:0")])
 def test_subtitles(client: openai.OpenAI, kind: str, begins: str) -> None:
     found = client.audio.transcriptions.create(
@@ -178,6 +190,8 @@ REFUSED = {
     "garbage": (np.random.default_rng(7).bytes(5000), {}, 415, "audio-format"),
     "0 bytes": (b"", {}, 400, "audio-empty"),
     "cut short": (SOUND[: len(SOUND) // 2], {}, 400, "audio-truncated"),
+    "OGG cut short": (recorded(2, kind="OGG")[:9000], {}, 400, "audio-truncated"),
+    "MP3 cut short": (recorded(2, kind="MP3")[:4000], {}, 400, "audio-truncated"),
     "too long": (recorded(20.5, 8000), {}, 413, "audio-too-long"),
     "too large": (bytes(1_100_000), {}, 413, "body-too-large"),
     "another model": (SOUND, {"model": "gpt-4o"}, 404, "model-unknown"),
