@@ -140,9 +140,10 @@ async def read_form(request: Request, max_body: int, uploads: Uploads) -> AsyncI
 async def _form(request: Request) -> FormData:
     try:
         return await request.form(max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
-    except HTTPException as error:
+    except (HTTPException, UnicodeError) as error:
+        found = error.detail.rstrip(".") if isinstance(error, HTTPException) else str(error)
         raise RequestError(
-            f"the form cannot be read: {error.detail.rstrip('.')}",
+            f"the form cannot be read: {found}",
             code="form",
             remedy="send multipart/form-data as `curl -F` does, with one file",
         ) from None

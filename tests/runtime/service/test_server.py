@@ -230,6 +230,7 @@ def test_what_cannot_be_served_is_told_in_openais_shape(server: Running, case: s
         ("multipart/form-data; boundary=b", b"garbage", 400),
         ("multipart/form-data; boundary=b", b"--b\r\n", 400),
         ("multipart/form-data; boundary=b", b"--b--\r\n", 400),
+        ("multipart/form-data; charset=undefined; boundary=b", upload(0)[1] + upload(0)[2], 400),
     ],
 )
 def test_bodies_that_are_no_form(
