@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -12,8 +11,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from asrpack.errors import AsrpackError
+from asrpack.runtime.service.admission import Admission
 from asrpack.runtime.service.context import Service, notes
-from asrpack.runtime.service.errors import error_response
+from asrpack.runtime.service.errors import error_body, error_response
 from asrpack.runtime.service.gateway import Gateway
 from asrpack.runtime.service.openai_api import openai_routes
 from asrpack.runtime.service.openapi import openapi_document
@@ -35,16 +35,8 @@ def build_app(service: Service) -> ASGIApp:
         *page_routes(),
         *_monitoring(service),
     ]
-    cors = Middleware(
-        CORSMiddleware,
-        allow_origins=service.settings.cors,
-        allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "x-request-id"],
-        expose_headers=["x-request-id", "retry-after"],
-    )
-    app = Starlette(
+    app: ASGIApp = Starlette(
         routes=routes,
-        middleware=[cors] if service.settings.cors else [],
         exception_handlers={
             AsrpackError: _failed,
             HTTPException: _failed,
@@ -52,13 +44,23 @@ def build_app(service: Service) -> ASGIApp:
             Exception: _failed,
         },
     )
+    app = Admission(app, service)
+    if service.settings.cors:
+        app = CORSMiddleware(
+            app,
+            allow_origins=service.settings.cors,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
     paths = (route.path for route in routes if isinstance(route, Route | WebSocketRoute))
     return Gateway(app, service, frozenset(paths))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     found = notes(request.scope)
-    found["code"] = getattr(error, "code", type(error).__name__)
+    # What stopped the answer may be known already: a client that does not read it.
+    found.setdefault("code", error_body(error, found["id"])["error"]["code"])
     return error_response(error, found["id"])
 
 

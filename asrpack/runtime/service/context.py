@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -28,6 +28,7 @@ class Service:
         method: decoding method.
         keys: None where no key is needed.
         uploads: of all requests.
+        draining: set once the service is told to stop.
     """
 
     engine: Engine
@@ -37,6 +38,7 @@ class Service:
     keys: ApiKeys | None
     metrics: Metrics
     uploads: Uploads
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def notes(scope: Scope) -> dict[str, Any]:

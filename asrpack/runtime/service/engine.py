@@ -44,6 +44,11 @@ class BusyError(AsrpackError):
         self.retry_after = retry_after
 
 
+def draining() -> BusyError:
+    """Nothing is begun any more."""
+    return BusyError("the service is shutting down", code="draining", retry_after=5)
+
+
 class Engine:
     """Runs one model for many. Methods may be called from several threads at once.
 
@@ -137,7 +142,7 @@ class Engine:
             BusyError: as :meth:`job`.
         """
         if self._closed:
-            raise BusyError("the service is shutting down", code="draining", retry_after=5)
+            raise draining()
         if self._running >= self._jobs:
             raise self.busy(f"{self._running} requests are under way, and no more are taken")
 

@@ -23,6 +23,7 @@ _STATUS = {
     "not-found": 404,
     "method-not-allowed": 405,
     "api-key": 401,
+    "origin": 403,
 }
 _HTTP_CODES = {404: "not-found", 405: "method-not-allowed"}
 
@@ -37,6 +38,15 @@ class RequestError(UsageError):
     def __init__(self, message: str, *, code: str, remedy: str, parameter: str | None = None):
         super().__init__(message, code=code, remedy=remedy)
         self.parameter = parameter
+
+
+def internal(request_id: str) -> AsrpackError:
+    """What is told of a fault of this service; its log has the rest."""
+    return AsrpackError(
+        "internal error",
+        code="internal",
+        remedy=f"give the operator this request's id, {request_id}",
+    )
 
 
 def status_of(error: Exception) -> int:
@@ -60,14 +70,12 @@ def error_body(error: Exception, request_id: str) -> dict[str, Any]:
     if isinstance(error, HTTPException):
         code: str | None = _HTTP_CODES.get(status)
         message, parameter = f"{error.detail}; GET /openapi.json lists what there is", None
-    elif isinstance(error, AsrpackError):
-        code, parameter = error.code, getattr(error, "parameter", None)
-        if isinstance(error, InputError):
-            parameter = parameter or "file"
-        message = f"{error.message}; {error.remedy}" if error.remedy else error.message
     else:
-        code, parameter = "internal", None
-        message = f"internal error; give the operator this request's id, {request_id}"
+        known = error if isinstance(error, AsrpackError) else internal(request_id)
+        code, parameter = known.code, getattr(known, "parameter", None)
+        if isinstance(known, InputError):
+            parameter = parameter or "file"
+        message = f"{known.message}; {known.remedy}" if known.remedy else known.message
     return {"error": {"message": message, "type": _kind(status), "param": parameter, "code": code}}
 
 

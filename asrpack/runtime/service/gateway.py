@@ -1,4 +1,4 @@
-"""What every request passes: an id, the API key, one line in the log, and an end in time."""
+"""What every request passes: an id, one line in the log, and an end in time."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import re
 import time
 import uuid
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from asrpack.runtime.service.admission import is_open
 from asrpack.runtime.service.context import Service, notes
-from asrpack.runtime.service.errors import RequestError, error_response
+from asrpack.runtime.service.engine import draining
+from asrpack.runtime.service.errors import error_response
 from asrpack.runtime.service.logs import log
-from asrpack.runtime.service.page import PAGE_PATHS
 
-# What monitors ask, and the page itself: without a key.
-OPEN = frozenset({"/health", "/ready", "/metrics"}) | PAGE_PATHS
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_PATH = 200
 # A client that reads nothing for so long is cut off.
@@ -38,59 +36,31 @@ class Gateway:
         self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._service)
         began = time.monotonic()
         try:
-            if self._allowed(scope):
-                await self._app(scope, exchange.receive, exchange.send)
-            else:
-                await self._refuse(scope, exchange)
-        except asyncio.CancelledError:
-            exchange.status = exchange.status or 499
-            raise
-        except ConnectionError as error:
-            notes(scope)["code"] = str(error)
+            await self._app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:  # --drain is over
+            await self._cut_off(scope, exchange)
+        except _StalledError:
+            pass  # noted already
         except Exception as error:
             exchange.status = exchange.status or 500
             log("failed", logging.ERROR, error, id=exchange.id)
         finally:
             self._note(scope, exchange, time.monotonic() - began)
 
-    def _allowed(self, scope: Scope) -> bool:
-        if scope["type"] == "websocket" and not self._own_page(Headers(scope=scope)):
-            notes(scope)["code"] = "origin"
-            return False
-        keys = self._service.keys
-        if keys is None or _open(scope) or scope.get("method") == "OPTIONS":
-            return True
-        authorization = Headers(scope=scope).get("authorization")
-        return keys.allow(authorization, scope.get("subprotocols", ()))
-
-    def _own_page(self, headers: Headers) -> bool:
-        """No other origin's page opens a WebSocket: browsers tell its origin, and ask nobody."""
-        origin, cors = headers.get("origin"), self._service.settings.cors
-        if origin is None or "*" in cors or origin in cors:
-            return True
-        return urlsplit(origin).netloc == headers.get("host")
-
-    async def _refuse(self, scope: Scope, exchange: _Exchange) -> None:
-        if scope["type"] == "websocket":
-            await exchange.send({"type": "websocket.close", "code": 1008})
-            return
-        error = RequestError(
-            "the API key is missing or not one of this service",
-            code="api-key",
-            remedy="send it as `Authorization: Bearer KEY`",
-        )
-        await error_response(error, exchange.id)(scope, exchange.receive, exchange.send)
+    async def _cut_off(self, scope: Scope, exchange: _Exchange) -> None:
+        error = draining()
+        notes(scope)["code"] = error.code
+        if exchange.status is None:
+            response = error_response(error, exchange.id)
+            await response(scope, exchange.receive, exchange.send)
 
     def _note(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
         path, status = scope["path"], exchange.status or 499
         self._service.metrics.answered(path if path in self._paths else "other", status, seconds)
-        quiet = _open(scope) and status < 400
+        quiet = is_open(scope) and status < 400
         log(
             "request",
             logging.DEBUG if quiet else logging.INFO,
@@ -102,9 +72,8 @@ class Gateway:
         )
 
 
-def _open(scope: Scope) -> bool:
-    """Not a WebSocket, of which there is one at the page's path."""
-    return scope["type"] == "http" and scope["path"] in OPEN
+class _StalledError(ConnectionError):
+    """A client that reads nothing; an error of the connection, as the WebSockets expect one."""
 
 
 class _Exchange:
@@ -115,13 +84,15 @@ class _Exchange:
         status: of the answer, once it has begun; 101 of an accepted WebSocket.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        notes(scope)["id"] = self.id
+        self._notes = notes(scope)
+        self._notes["id"] = self.id
         self.status: int | None = None
         self._receive, self._send, self._stalled = receive, send, False
+        self._draining = service.draining
         # Of a WebSocket, and of most requests but uploads, there is no body.
         self._unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
@@ -132,11 +103,12 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.id
-            if self._unread:  # else the server would read all that is still sent, and drop it
+            # Else the server would read all that is still sent of a body, and drop it.
+            if self._unread or self._draining.is_set():
                 headers["connection"] = "close"
         elif message["type"] == "websocket.accept":
             self.status = 101
@@ -156,8 +128,9 @@ class _Exchange:
                 await asyncio.wait_for(self._send(message), _SEND_SECONDS)
         except TimeoutError:
             self._stalled = True
+            self._notes["code"] = "client-stalled"
         if self._stalled:
-            raise ConnectionError("client-stalled")
+            raise _StalledError
 
     async def _linger(self) -> None:
         left = _LINGER_BYTES

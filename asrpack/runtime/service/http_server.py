@@ -7,6 +7,10 @@ import math
 import signal
 import socket
 import ssl
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import h11
 import uvicorn
@@ -22,6 +26,10 @@ from asrpack.runtime.service.settings import Settings
 # From a connection, or the first byte of a later request, to the end of its header.
 _HEADER_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 30
+# With TLS, to the answer to what ends it.
+_GOODBYE_SECONDS = 10.0
+# Once --drain is over, to say so to whom is cut off.
+_CUT_OFF_SECONDS = 2.0
 _HEADER_BYTES = 1 << 16
 _CONNECTIONS = 1000
 # Of a WebSocket: half a minute of audio at once.
@@ -52,6 +60,10 @@ class PatientProtocol(H11Protocol):
         """From here on the connection may be idle for longer."""
         super().on_response_complete()
         self._unwatch()
+        if self.transport.is_closing():
+            # uvicorn stops reading a body that nobody takes. A client's end that comes meanwhile
+            # waits until it is read, with TLS, and the connection is open until then.
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""
@@ -75,7 +87,21 @@ class PatientProtocol(H11Protocol):
 
 
 class BoundedProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket whose client cannot fill memory with answers that it does not read."""
+    """A WebSocket whose client cannot fill memory with answers that it does not read.
+
+    Its conversation ends by itself once the service is told to stop.
+    """
+
+    def shutdown(self) -> None:
+        """Nobody is waited for who does not answer a close frame."""
+        if self.close_sent:
+            super().shutdown()
+
+    async def send(self, message: Any) -> None:
+        """uvicorn takes a handshake that was refused with a body for one that was forgotten."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
     def handle_ping(self) -> None:
         """Answers; whoever only asks is cut off."""
@@ -134,8 +160,47 @@ def check_tls(settings: Settings) -> None:
         ) from None
 
 
-def run(app: ASGIApp, settings: Settings, sock: socket.socket) -> None:
-    """Serves until SIGTERM or SIGINT, then lets what is under way come to its end."""
+class Server(uvicorn.Server):
+    """Listens with times for TLS, which uvicorn has no options for, and tells that it stops."""
+
+    def __init__(self, config: uvicorn.Config, draining: asyncio.Event) -> None:
+        super().__init__(config)
+        self._draining = draining
+
+    async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Listens."""
+        config, loop = self.config, asyncio.get_running_loop()
+        secure = config.ssl is not None
+        self.servers = [
+            await loop.create_server(
+                partial(PatientProtocol, config, self.server_state, {}),
+                sock=sock,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=_HEADER_SECONDS if secure else None,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS if secure else None,
+            )
+            for sock in sockets or ()
+        ]
+        self.started = True
+
+    async def shutdown(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Waits for what is under way; who is cut off at last is told."""
+        self._draining.set()
+        await super().shutdown(list(sockets or ()))
+        end = time.monotonic() + _CUT_OFF_SECONDS
+        while self.server_state.tasks or self.server_state.connections:
+            if self.force_exit or time.monotonic() > end:
+                break
+            await asyncio.sleep(0.05)
+
+
+def run(app: ASGIApp, settings: Settings, sock: socket.socket, draining: asyncio.Event) -> None:
+    """Serves until SIGTERM or SIGINT, then lets what is under way come to its end.
+
+    Args:
+        draining: set when that begins.
+    """
     config = uvicorn.Config(
         app,
         http=PatientProtocol,
@@ -144,6 +209,9 @@ def run(app: ASGIApp, settings: Settings, sock: socket.socket) -> None:
         log_config=None,
         access_log=False,
         ws_max_size=_MESSAGE_BYTES,
+        # A client's answer to a ping waits behind what it sent and is not taken yet. That a ping
+        # arrives is enough: see _UNREAD_SECONDS.
+        ws_ping_timeout=None,
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
@@ -156,4 +224,4 @@ def run(app: ASGIApp, settings: Settings, sock: socket.socket) -> None:
     # uvicorn raises the signals again once it is done, for whoever ran it: nobody here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[sock])
+    Server(config, draining).run(sockets=[sock])

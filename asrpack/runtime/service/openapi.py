@@ -129,8 +129,10 @@ def _paddlespeech() -> Json:
 def _socket(text: str) -> Json:
     responses = {
         "101": "The WebSocket is open.",
-        "403": "No API key, or not one of this service; or the page of another origin.",
+        "401": "No API key, or not one of this service.",
+        "403": "The page of another origin.",
         "404": "The request asks for no WebSocket.",
+        "503": "The service is shutting down.",
     }
     return {
         "summary": "Open a WebSocket.",

@@ -70,7 +70,7 @@ def serve(
         )
         metrics.watch(engine)
         uploads = Uploads(engine, settings.jobs * settings.max_body)
-        app = build_app(Service(engine, opened.metadata, settings, method, keys, metrics, uploads))
+        service = Service(engine, opened.metadata, settings, method, keys, metrics, uploads)
         host, port = sock.getsockname()[:2]
         sock.listen()  # who reads that it started may connect
         log(
@@ -84,7 +84,7 @@ def serve(
             batches=engine.joined,
             provider=recognizer.provider,
         )
-        run(app, settings, sock)
+        run(build_app(service), settings, sock, service.draining)
     engine.close()
     log("stopped")
     return 0

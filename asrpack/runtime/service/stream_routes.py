@@ -77,6 +77,10 @@ class _Undecided(Conversation):
             self._chosen = self._choose(VoskConversation)
         return await self._chosen.audio(pcm)
 
+    @property
+    def streaming(self) -> bool:
+        return self._chosen is not None and self._chosen.streaming
+
     def failure(self, error: AsrpackError) -> dict[str, Any] | None:
         return None if self._chosen is None else self._chosen.failure(error)
 

@@ -46,16 +46,16 @@ class Running:
                 return found
             time.sleep(0.05)
 
-    def gauge(self, name: str) -> float:
-        """From ``/metrics``: the first whose line begins so."""
-        return self._metrics(name)[0]
+    def gauge(self, name: str, **options: Any) -> float:
+        """From ``/metrics``: the first whose line begins so; ``options`` of ``httpx.get``."""
+        return self._metrics(name, **options)[0]
 
     def total(self, name: str) -> float:
         """From ``/metrics``: all whose lines begin so; 0 for none."""
         return sum(self._metrics(name))
 
-    def _metrics(self, name: str) -> list[float]:
-        lines = httpx.get(f"{self.url}/metrics", timeout=60).text.splitlines()
+    def _metrics(self, name: str, **options: Any) -> list[float]:
+        lines = httpx.get(f"{self.url}/metrics", timeout=60, **options).text.splitlines()
         return [float(line.split()[-1]) for line in lines if line.startswith(name)]
 
     def connect(self) -> socket.socket:

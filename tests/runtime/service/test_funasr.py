@@ -122,6 +122,8 @@ def test_one_recording_after_the_other_without_a_path(streaming_server: Running)
         (['{"is_speaking": true, "mode": ["2pass"]}'], "2pass, online, offline"),
         (['{"is_speaking": true, "mode": "2pass", "wav_format": "mp3"}'], "offline"),
         (['{"is_speaking": true, "audio_fs": -1}'], "4000"),
+        (['{"is_speaking": true, "wav_name": "\\ud800"}'], "surrogate"),
+        (['{"is_speaking": true, "hotwords": "{\\"\\\\ud800\\": 1}"}'], "surrogate"),
         (['{"is_speaking": true, "hotwords": 5}'], "list of texts"),
         (['{"is_speaking": true, "hotwords": "xyz"}'], "spells it"),
         ([json.dumps({"is_speaking": True, "hotwords": "a" * 201})], "200 characters"),

@@ -256,6 +256,18 @@ def test_a_connection_serves_one_request_after_the_other(server: Running) -> Non
 
 
 @pytest.mark.slow
+def test_a_stream_that_is_heard_need_not_answer_pings(server: Running) -> None:
+    """The answer may be there, behind audio that a busy server has not taken yet."""
+    second = frame(0x82, bytes(32000))
+    with opened(server) as connection:
+        for _ in range(45):
+            connection.sendall(second)
+            time.sleep(1)
+        connection.sendall(frame(0x81, b'{"eof" : 1}'))
+        assert b'"text"' in answer(connection)
+
+
+@pytest.mark.slow
 def test_answers_that_nobody_reads(server: Running) -> None:
     """What is left of an answer, and its connection, does not stay for as long as the client."""
     files = server.gauge("process_open_fds")

@@ -209,18 +209,21 @@ def test_one_that_reads_nothing_is_cut_off_and_does_not_stop_the_others(server: 
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         raw.connect(("127.0.0.1", server.port))
-        deaf = await websockets.connect(url(server), sock=raw, max_queue=1)
+        deaf = await websockets.connect(url(server), sock=raw, max_queue=1, compression=None)
         deaf.transport.pause_reading()
         await deaf.send('{"signal": "start"}')
         await deaf.send(np.tile(SAMPLES, 4).astype("<i2").tobytes())  # answers are long from here
-        for _ in range(50_000):
+        for _ in range(50_000):  # more than the kernel keeps
             await deaf.send(b"\0\0")
         last = (await talk(url(server), conversation(SAMPLES)))[-1]
-        # By what pings it, or by what waits for it to read, whichever is first.
-        while not any(20 < line.get("audio_seconds", 0) < 25 for line in server.lines()):
+        while not server_gave_up():
             await asyncio.sleep(0.5)
         deaf.transport.abort()
         return last
+
+    def server_gave_up() -> bool:
+        lines = [line for line in server.lines() if line.get("code") == "client-stalled"]
+        return any(20 < line.get("audio_seconds", 0) < 25 for line in lines)
 
     assert asyncio.run(asyncio.wait_for(both(), 100))["signal"] == "finished"
 
@@ -247,4 +250,7 @@ def test_a_stream_needs_the_key_too(streaming_sealed: Sealed, tmp_path) -> None:
         assert asyncio.run(with_key("0123456789abcdef"))["signal"] == "server_ready"
         with pytest.raises(websockets.InvalidStatus) as caught:
             asyncio.run(with_key("0123456789abcdeg"))
-        assert caught.value.response.status_code == 403
+        assert caught.value.response.status_code == 401
+        assert json.loads(caught.value.response.body)["error"]["code"] == "api-key"
+        assert server.logged(code="api-key", status=401, method="WEBSOCKET")
+        assert not [line for line in server.lines() if line["level"] == "error"]

@@ -213,10 +213,15 @@ def test_a_stream_needs_the_key_and_an_origin_that_may(
     with running(start, tmp_path / "log", environment(streaming_sealed)) as server:
         key = {"Authorization": "Bearer 0123456789abcdef"}
         asyncio.run(_connect(server, Origin="https://app.example", **key))
-        for refused in ({}, {"Origin": "https://app.example"}, {"Origin": "null", **key}):
+        refused = [
+            ({}, 401),
+            ({"Origin": "https://app.example"}, 401),
+            ({"Origin": "null", **key}, 403),
+        ]
+        for headers, status in refused:
             with pytest.raises(websockets.InvalidStatus) as caught:
-                asyncio.run(_connect(server, **refused))
-            assert caught.value.response.status_code == 403
+                asyncio.run(_connect(server, **headers))
+            assert caught.value.response.status_code == status
 
 
 def test_a_browser_offers_the_key_as_a_subprotocol(
@@ -245,7 +250,7 @@ def test_a_browser_offers_the_key_as_a_subprotocol(
             for offered in wrong:
                 with pytest.raises(websockets.InvalidStatus) as caught:
                     asyncio.run(_connect(server, *offered, path=path))
-                assert caught.value.response.status_code == 403
+                assert caught.value.response.status_code == 401
             header = "Bearer 0123456789abcdeg"
             with pytest.raises(websockets.InvalidStatus):
                 asyncio.run(_connect(server, "binary", coded(keys[0]), Authorization=header))
