@@ -60,7 +60,8 @@ class Conversation:
             async with self.stack:
                 while await self._turn():
                     pass
-            await self.socket.close()
+            with suppress(WebSocketDisconnect):  # a client that has all of it may have left
+                await self.socket.close()
         except WebSocketDisconnect as left:
             found = notes(self.socket.scope)
             found.setdefault("code", "client-gone")

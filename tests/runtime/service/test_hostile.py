@@ -295,3 +295,31 @@ def test_answers_that_nobody_reads(server: Running) -> None:
 def test_nothing_is_left_on_disk(server: Running) -> None:
     folder = Path(f"/proc/{server.process.pid}/fd/2").readlink().parent
     assert [path.name for path in folder.iterdir()] == ["log"]
+
+
+def test_who_leaves_with_the_last_answer_is_not_gone_too_early(server: Running) -> None:
+    seen = len(server.lines())
+
+    async def talk() -> None:
+        url = server.url.replace("http", "ws") + "/vosk"
+        socket = await websockets.connect(url)
+        await socket.send(SOUND)
+        await socket.recv()
+        await socket.send('{"eof" : 1}')
+        assert "text" in json.loads(await socket.recv())
+        socket.transport.abort()
+
+    async def many() -> None:
+        for _ in range(10):
+            await asyncio.gather(*(talk() for _ in range(20)))
+
+    asyncio.run(many())
+
+    def answered() -> list[dict[str, Any]]:
+        return [line for line in server.lines()[seen:] if line.get("path") == "/vosk"]
+
+    deadline = time.monotonic() + 60
+    while len(answered()) < 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert {line.get("code") for line in answered()} == {None}
