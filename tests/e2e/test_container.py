@@ -61,7 +61,8 @@ def service(
     for name, target in files.items():
         shutil.copyfile(workshop.keys / name, folder / target)  # readable for the image's user
     secrets = [f"--volume={folder / name}:/run/secrets/{name}:ro" for name in files.values()]
-    containers.start("asr", "service", *secrets)
+    # A proxy that clients of Docker hand to each container: nothing in it must ask one.
+    containers.start("asr", "service", "--env=http_proxy=http://127.0.0.1:9", *secrets)
     return containers
 
 
@@ -94,6 +95,9 @@ def test_it_has_no_privilege(service: Containers) -> None:
     assert (state["NoNewPrivs"], state["Seccomp"]) == ("1", "2")
     for place in ("/opt/bundle/x", "/opt/venv/x", "/etc/x", "/x"):
         service.inside("service", "touch", place, status=1)
+    # What a new volume there is owned by.
+    owner = service.inside("service", "stat", "--format=%u:%g", "/var/lib/asrpack")
+    assert owner == "10001:10001"
     network = service.inside("service", "cat", "/proc/net/dev")
     assert network.count(":") == 1  # the loopback's alone
 
@@ -127,6 +131,8 @@ def test_the_same_image_twice(
 ) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(wheeled, copy, copy_function=shutil.copyfile)  # other dates
+    for path in (copy, *copy.rglob("*")):  # and as a umask of 077 makes it
+        path.chmod(0o700 if path.is_dir() else 0o600)
     containers.build(wheeled, "first", "oci")
     containers.build(copy, "second", "oci")
     digests = {containers.digest(name) for name in ("first", "second")}
