@@ -18,7 +18,8 @@ def staged(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not made of its own name, which may be as long as names can be.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:

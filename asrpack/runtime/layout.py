@@ -67,7 +67,7 @@ class Layout:
             options: as for :class:`OutputFolder`.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError, ToolchainError: the folder cannot be written.
         """
         if self.folder is None:
             yield lambda recording: self._print

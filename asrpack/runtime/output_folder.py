@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any, Self
 
 from asrpack.bundle.staged import staged
-from asrpack.errors import InputError
+from asrpack.errors import AsrpackError, InputError, ToolchainError
 
 JOURNAL = ".transcribed.jsonl"
+# Whatever else is written there fails, too.
+_FOR_ALL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class OutputFolder:
@@ -31,6 +35,7 @@ class OutputFolder:
 
     Raises:
         InputError: the folder cannot be written, or another run writes to it.
+        ToolchainError: its disk is full or read-only.
     """
 
     def __init__(self, folder: Path, options: Mapping[str, Any], *, overwrite: bool) -> None:
@@ -39,9 +44,9 @@ class OutputFolder:
         self._options = hashlib.sha256(told).hexdigest()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._journal = (folder / JOURNAL).open("a+", encoding="utf-8")
+            self._journal = (folder / JOURNAL).open("a+b")
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise _unwritable(error, Path(error.filename or folder)) from None
         try:
             fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -63,7 +68,8 @@ class OutputFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._journal.close()
+        with suppress(OSError):  # of what could not be written, and is told
+            self._journal.close()
 
     def claim(self, name: PurePath, recording: Path) -> Callable[[str], None] | None:
         """What puts the transcript of a recording there; None where it is there already.
@@ -72,6 +78,7 @@ class OutputFolder:
 
         Raises:
             InputError: a file is there that no run wrote, or it cannot be written.
+            ToolchainError: nor can any other: the disk is full or read-only.
         """
         target, state = self._folder / name, self._state(recording)
         if os.path.lexists(target) and not self._overwrite:
@@ -94,10 +101,12 @@ class OutputFolder:
             # File names need not be valid text.
             with staged(target, text.encode("utf-8", "backslashreplace"), 0o644) as part:
                 self._note(name, None)
+                # On the disk before the file has its name: without a line it is a stranger's.
+                os.fsync(self._journal.fileno())
                 part.replace(target)
             self._note(name, state)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise _unwritable(error, target) from None
 
     def _state(self, recording: Path) -> dict[str, Any] | None:
         try:
@@ -108,7 +117,7 @@ class OutputFolder:
 
     def _note(self, name: PurePath, state: Mapping[str, Any] | None) -> None:
         line = json.dumps({"output": str(name), "of": state})
-        self._journal.write(line + "\n")
+        self._journal.write(line.encode() + b"\n")
         self._journal.flush()
 
     def _read(self) -> dict[str, Any]:
@@ -116,20 +125,21 @@ class OutputFolder:
         known: dict[str, Any] = {}
         whole = True
         for line in self._journal:
-            whole = line.endswith("\n")
+            whole = line.endswith(b"\n")
             try:
                 item = json.loads(line)
                 known[item["output"]] = item["of"]
             except (ValueError, TypeError, KeyError):
-                continue  # cut off, where the power went
+                continue  # cut off or damaged, where the power went
         if not whole:
-            self._journal.write("\n")
+            self._journal.write(b"\n")
         return known
 
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(
-            f"cannot write transcripts: {error.strerror}",
-            code="output-unwritable",
-            place=str(error.filename or self._folder),
-            remedy="check the path, its permissions and the room on the disk",
-        )
+
+def _unwritable(error: OSError, target: Path) -> AsrpackError:
+    told = {"code": "output-unwritable", "place": str(target)}
+    cause = f"cannot write transcripts: {error.strerror}"
+    if error.errno in _FOR_ALL:
+        remedy = "make room, or the disk writable; the same command goes on where it stopped"
+        return ToolchainError(cause, remedy=remedy, **told)
+    return InputError(cause, remedy="check the path, its length and its permissions", **told)
