@@ -91,6 +91,8 @@ class _Load:
                         continue
                     await self._until(due)
                     await self._request(client, due)
+                # Also when nothing more is due: the rate is of all of the time.
+                await self._until(plan.end)
                 return
             await self._until(plan.warm_up / 2 * number / plan.concurrency)
             while (sent := self.now()) < plan.end:

@@ -18,6 +18,7 @@ from asrpack.stress.target import Target
 
 _MEMORY = "process_resident_memory_bytes"
 _CPU = "process_cpu_seconds_total"
+_STARTED = "process_start_time_seconds"
 _QUEUE = "asrpack_queue_utterances"
 _JOBS = "asrpack_jobs"
 _TICK = 0.05
@@ -37,6 +38,7 @@ class Sample:
     queue: float
     jobs: float
     cpu: float
+    started: float
 
 
 class Monitor:
@@ -70,8 +72,8 @@ class Monitor:
                 found = None
             if found is not None and found.status_code == 200:
                 told = _told(found.text)
-                values = (told.get(name, math.nan) for name in (_MEMORY, _QUEUE, _JOBS, _CPU))
-                self._samples.append(Sample(began, *values))
+                names = (_MEMORY, _QUEUE, _JOBS, _CPU, _STARTED)
+                self._samples.append(Sample(began, *(told.get(name, math.nan) for name in names)))
             await asyncio.sleep(max(0.0, began + 1.0 - self._now()))
 
     async def _tick(self) -> None:
@@ -98,26 +100,35 @@ class Monitor:
     def server(self, since: float) -> dict[str, Any] | None:
         """The service, after so many seconds; None where it tells nothing.
 
-        ``slope`` is in bytes an hour, after the first quarter; None of less than a minute.
+        ``slope`` is in bytes an hour, after the first quarter; None of less than a minute. Where
+        ``processes``, told apart by when they started, are several (one after the other, or behind
+        one address), neither growth nor CPU time is that of a process, and both are left out.
         """
         counted = [item for item in self._samples if item.second >= since]
         if not counted:
             return None
         memory = [(item.second, item.memory) for item in counted if not math.isnan(item.memory)]
-        found: dict[str, Any] = {"seconds": counted[-1].second - counted[0].second}
+        starts = {item.started for item in counted if not math.isnan(item.started)}
+        found: dict[str, Any] = {
+            "seconds": counted[-1].second - counted[0].second,
+            "processes": max(1, len(starts)),
+        }
+        several = found["processes"] > 1
         if memory:
+            found["memory"] = {"peak": max(size for _, size in memory)}
+        if memory and not several:
             grows = slope(memory) if found["seconds"] >= _LEAST_SECONDS else None
-            found["memory"] = {
+            found["memory"] |= {
                 "first": memory[0][1],
                 "last": memory[-1][1],
-                "peak": max(size for _, size in memory),
                 "slope": None if grows is None else grows * 3600,
             }
         for name in ("queue", "jobs"):
             values = [getattr(item, name) for item in counted]
             if not any(map(math.isnan, values)):
                 found[name] = {"mean": sum(values) / len(values), "most": max(values)}
-        if found["seconds"] and not math.isnan(used := counted[-1].cpu - counted[0].cpu):
+        used = counted[-1].cpu - counted[0].cpu
+        if found["seconds"] and not several and not math.isnan(used):
             found["cpu"] = used / found["seconds"]
         found["series"] = {
             "columns": ["second", "memory", "queue", "jobs"],

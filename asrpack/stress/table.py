@@ -107,12 +107,10 @@ def _server(server: Mapping[str, Any] | None) -> Iterator[str]:
         yield "server: no /metrics there"
         return
     parts = []
+    if server["processes"] > 1:
+        parts.append(f"{server['processes']} processes answered (it restarted, or has several)")
     if memory := server.get("memory"):
-        text = f"memory {memory['first'] / 1e6:.0f} to {memory['last'] / 1e6:.0f} MB"
-        text += f" (peak {memory['peak'] / 1e6:.0f})"
-        if memory["slope"] is not None:
-            text += f", after the first quarter {memory['slope'] / 1e6:+.1f} MB an hour"
-        parts.append(text)
+        parts.append(_memory(memory))
     if "cpu" in server:
         parts.append(f"{server['cpu']:.2f} cores")
     if "jobs" in server:
@@ -120,6 +118,16 @@ def _server(server: Mapping[str, Any] | None) -> Iterator[str]:
     if "queue" in server:
         parts.append(f"{server['queue']['most']:.0f} utterances waiting")
     yield f"server: {'; '.join(parts) or 'its /metrics tells nothing of it'}"
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    peak = f"{memory['peak'] / 1e6:.0f}"
+    if "first" not in memory:  # of several processes
+        return f"memory at most {peak} MB"
+    text = f"memory {memory['first'] / 1e6:.0f} to {memory['last'] / 1e6:.0f} MB (peak {peak})"
+    if memory["slope"] is not None:
+        text += f", after the first quarter {memory['slope'] / 1e6:+.1f} MB an hour"
+    return text
 
 
 def _cell(spread: Mapping[str, Any], rank: str) -> str:

@@ -95,6 +95,16 @@ def test_latency_is_measured_from_when_a_request_was_due(stress: Stress) -> None
     assert never.code == 5 and never.figures["requests"]["unsent"] > 5
 
 
+@pytest.mark.parametrize("rate", [0.001, 3])
+def test_a_rate_is_of_all_of_the_time(stress: Stress, rate: float) -> None:
+    """Not of that until the last arrival, of which there may be none."""
+    with http_service(text("a")) as url:
+        figures = stress(url, "--rate", rate, "--duration=2").figures
+    add_up(figures)
+    assert figures["seconds"] == pytest.approx(2.0)
+    assert not figures["interrupted"]
+
+
 @pytest.mark.parametrize(
     ("make", "protocol", "code"),
     [

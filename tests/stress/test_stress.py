@@ -217,6 +217,34 @@ def test_a_service_that_dies(sealed_once: Sealed, audio: Path, tmp_path: Path) -
     assert set(found["failed"]) <= {"connect", "connection"}
 
 
+def watched(server: Running, count: int) -> None:
+    """Waits until the load has looked at its metrics so many times, and not we."""
+    deadline, own = time.monotonic() + 60, 0
+    while server.total('asrpack_requests_total{route="/metrics"') - own < count:
+        assert time.monotonic() < deadline, "nobody looks"
+        own += 1
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_service_that_starts_anew(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    """Two processes: neither CPU time nor memory goes on from the first to the second."""
+    given, variables = command(sealed_once), environment(sealed_once)
+    with running(given, tmp_path / "log", variables) as server:
+        load = start(server.url, audio, "--duration=600", "--warm-up=0")
+        watched(server, 3)
+        server.process.kill()
+        server.process.wait()
+        with running(given, tmp_path / "again", variables, port=server.port) as again:
+            watched(again, 3)
+            load.send_signal(signal.SIGINT)
+            out, err = load.communicate(timeout=60)
+    assert load.returncode == 130 and "Traceback" not in err
+    (told,) = (line for line in out.splitlines() if line.startswith("server: "))
+    assert told.startswith("server: 2 processes answered (it restarted, or has several); memory at")
+    assert "cores" not in told and " to " not in told
+
+
 def test_ctrl_c_prints_what_was_measured(
     whole_server: Running, audio: Path, tmp_path: Path
 ) -> None:

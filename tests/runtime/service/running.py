@@ -69,13 +69,16 @@ class Running:
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    port: int = 0,
 ) -> Iterator[Running]:
-    """Runs ``serve`` on a free port."""
+    """Runs ``serve``; on a free port, if none is given."""
     env = {**os.environ, "TMPDIR": str(log.parent), **(environment or {})}
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [*command, "--port", "0"], stdout=subprocess.DEVNULL, stderr=stream, env=env
+            [*command, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=stream, env=env
         )
     try:
         yield Running(process, log)
