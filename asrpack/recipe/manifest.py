@@ -29,11 +29,15 @@ class Utterance:
     text: str
 
 
-def read_manifest(path: Path) -> list[Utterance]:
+def read_manifest(path: Path, *, allow_empty: bool = False) -> list[Utterance]:
     """Reads JSON lines with ``audio`` (or PaddleSpeech's ``feat``), ``text`` and perhaps ``utt``.
 
     Other keys (``duration``, ``utt2spk``…) are passed over, as other tools write them. Relative
     audio paths are relative to the manifest.
+
+    Args:
+        path: of the manifest.
+        allow_empty: whether a text may be empty, as that of a recording of silence is.
 
     Raises:
         InputError: the file cannot be read, or has no utterance.
@@ -47,7 +51,7 @@ def read_manifest(path: Path) -> list[Utterance]:
         if not line.strip():
             continue
         try:
-            utterance = _utterance(line, path.parent)
+            utterance = _utterance(line, path.parent, allow_empty)
             if (earlier := first_line.setdefault(utterance.id, number)) != number:
                 raise _LineError(
                     f"the utterance `{utterance.id}` is on line {earlier} already",
@@ -149,26 +153,37 @@ def _lines(path: Path) -> list[str]:
         ) from None
 
 
-def _utterance(line: str, base: Path) -> Utterance:
+def _utterance(line: str, base: Path, allow_empty: bool) -> Utterance:
     record = _record(line)
     key = next((name for name in ("audio", "feat") if name in record), None)
     if key is None:
         raise _LineError("`audio` is missing (or PaddleSpeech's `feat`)", _FORM)
-    name, text = _text(record, key), _text(record, "text")
+    name, text = _text(record, key), _text(record, "text", allow_empty)
     audio = (base / name).absolute()
-    try:
-        size = audio.stat().st_size if audio.is_file() else None
-    except (OSError, ValueError):  # a name too long, a NUL in it
-        size = None
+    size = _size(audio)
     if size is None:
-        raise _LineError(
-            f"there is no audio file {audio}", "relative audio paths are relative to the manifest"
-        )
+        missing = f"there is no audio file {audio}"
+        rule = "relative audio paths are relative to the manifest"
+        if _size(Path(name)) is not None:
+            raise _LineError(
+                f"{missing}, but there is one relative to the working directory",
+                f"{rule}: write it in {Path.cwd()}, or with absolute paths, as `run` does where "
+                "it is given them",
+            )
+        raise _LineError(missing, rule)
     if size == 0:
         raise _LineError(
             f"the audio file {audio} is empty", "record it again, or take the line out"
         )
     return Utterance(_text(record, "utt") if "utt" in record else name, audio, text)
+
+
+def _size(file: Path) -> int | None:
+    """In bytes; None where there is no such file."""
+    try:
+        return file.stat().st_size if file.is_file() else None
+    except (OSError, ValueError):  # a name too long, a NUL in it
+        return None
 
 
 def _record(line: str) -> dict[str, Any]:
@@ -188,13 +203,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def _text(record: dict[str, Any], key: str) -> str:
+def _text(record: dict[str, Any], key: str, allow_empty: bool = False) -> str:
     value = record.get(key)
     if value is None:
         raise _LineError(f"`{key}` is missing", _FORM)
     if not isinstance(value, str):
         raise _LineError(f"`{key}` must be text in quotes", _FORM)
-    if not value.strip():
+    if not value.strip() and not allow_empty:
         raise _LineError(f"`{key}` is empty", f"fill in `{key}`, or take the line out")
     return value
 

@@ -39,7 +39,7 @@ def load_sounds(
 
     Args:
         audio: files and folders.
-        manifest: recordings with the texts that are expected.
+        manifest: recordings with the texts that are expected, empty ones of silence too.
         prepare: from a file and its 16-bit samples at :data:`RATE` to what is sent.
 
     Raises:
@@ -61,7 +61,7 @@ def _named(audio: Sequence[Path], manifest: Path | None) -> Iterator[tuple[Path,
     for found in find_recordings(audio)[0]:
         yield found.path, None
     if manifest is not None:
-        for utterance in read_manifest(manifest):
+        for utterance in read_manifest(manifest, allow_empty=True):
             yield utterance.audio, utterance.text
 
 

@@ -81,6 +81,28 @@ def test_fault(folder: Path, line: object, cause: str) -> None:
     assert error.exit_code == caught.value.exit_code == 3
 
 
+def test_an_empty_text_where_it_may_be_one(folder: Path) -> None:
+    path = write(folder, {"audio": "a.wav", "text": ""})
+    assert [u.text for u in read_manifest(path, allow_empty=True)] == [""]
+    with pytest.raises(ErrorGroup, match="`text` is missing"):
+        read_manifest(write(folder, {"audio": "a.wav"}), allow_empty=True)
+    with pytest.raises(ErrorGroup, match="`audio` is empty"):
+        read_manifest(write(folder, {"audio": "", "text": ""}), allow_empty=True)
+
+
+def test_a_path_relative_to_the_working_directory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(folder / "sub", {"audio": "a.wav", "text": "x"}, {"audio": "no.wav", "text": "x"})
+    monkeypatch.chdir(folder)
+    with pytest.raises(ErrorGroup) as caught:
+        read_manifest(path)
+    here, nowhere = caught.value.errors
+    assert "but there is one relative to the working directory" in here.message
+    assert str(folder) in str(here.remedy) and "absolute" in str(here.remedy)
+    assert nowhere.message == f"there is no audio file {folder / 'sub' / 'no.wav'}"
+
+
 def test_duplicate_utterance(folder: Path) -> None:
     line = {"utt": "u", "audio": "a.wav", "text": "x"}
     with pytest.raises(ErrorGroup, match="line 1 already"):
