@@ -10,9 +10,16 @@ from typing import ClassVar
 INTERRUPTED = 130
 """Exit code of what Ctrl-C stopped, as shells have it."""
 
+TERMINATED = 143
+"""Exit code of what SIGTERM stopped, as shells have it."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came, where it ends a command as Ctrl-C does."""
+
 
 def interruption(verb: str, *, resumes: bool) -> str:
-    """What a command says that Ctrl-C stopped.
+    """What a command says that Ctrl-C or SIGTERM stopped.
 
     Args:
         resumes: it keeps what it had finished.

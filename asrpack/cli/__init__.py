@@ -15,7 +15,16 @@ from typer.core import TyperCommand, TyperGroup
 
 from asrpack import __version__
 from asrpack.cli.apps import new_app
-from asrpack.errors import INTERRUPTED, AsrpackError, ToolchainError, interruption
+from asrpack.errors import (
+    INTERRUPTED,
+    TERMINATED,
+    AsrpackError,
+    Terminated,
+    ToolchainError,
+    interruption,
+)
+from asrpack.runtime.command_line import carry_out, tell_error
+from asrpack.runtime.console import say
 
 # verb: (module, function, one line of help)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -100,7 +109,8 @@ def _root(
     """Compile trained speech recognition models into sealed bundles that run offline.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 recipe or input, 4 toolchain or environment,
-    5 gate not met, 6 integrity or signature, 7 licence or key, 8 something differs, 130 Ctrl-C.
+    5 gate not met, 6 integrity or signature, 7 licence or key, 8 something differs, 130 Ctrl-C,
+    141 nobody reads the output any more, 143 SIGTERM.
     """
 
 
@@ -108,51 +118,40 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code; the only place that prints errors."""
     _argv[:] = sys.argv[1:] if argv is None else argv
     try:
+        return carry_out(_command)
+    except Exception:
+        return _report_bug()
+
+
+def _command() -> int:
+    as_json = "--json" in _argv
+    try:
         app(args=list(_argv), prog_name="asrpack", standalone_mode=True)
     except AsrpackError as error:
-        return _report(error)
+        return tell_error(error, as_json=as_json)
     except KeyboardInterrupt:
-        return _interrupted()
+        return _interrupted(INTERRUPTED)
+    except Terminated:
+        return _interrupted(TERMINATED)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:  # Typer makes that of KeyboardInterrupt
-            return _interrupted()
+            return _interrupted(INTERRUPTED)
+        if isinstance(stop.__context__, BrokenPipeError):  # and an exit of this
+            raise stop.__context__ from None
         return stop.code if isinstance(stop.code, int) else INTERNAL_ERROR
     except ModuleNotFoundError as error:
         if (error.name or "asrpack").startswith("asrpack"):
-            return _report_bug()
-        return _report(_missing_package(error))
-    except Exception:
-        return _report_bug()
+            raise
+        return tell_error(_missing_package(error), as_json=as_json)
     return 0
 
 
-def _report(error: AsrpackError) -> int:
-    if "--json" in _argv:
-        import json
-
-        errors = getattr(error, "errors", [error])
-        typer.echo(
-            json.dumps(
-                {
-                    "ok": False,
-                    "error": error.code,
-                    "exit_code": error.exit_code,
-                    "findings": [item.as_dict() for item in errors],
-                },
-                ensure_ascii=False,
-            )
-        )
-    else:
-        typer.echo(f"asrpack: {error}", err=True)
-    return error.exit_code
-
-
-def _interrupted() -> int:
+def _interrupted(code: int) -> int:
     verb, *more = _argv or ["asrpack"]
     into_folder = verb == "run" and any(item.startswith(("-o", "--output")) for item in more)
     resumes = verb in ("build", "personalize") or into_folder
-    typer.echo(f"asrpack: {interruption(verb, resumes=resumes)}", err=True)
-    return INTERRUPTED
+    say(f"asrpack: {interruption(verb, resumes=resumes)}", error=True)
+    return code
 
 
 def _missing_package(error: ModuleNotFoundError) -> ToolchainError:
@@ -174,9 +173,9 @@ def _report_bug() -> int:
         log.write(f"asrpack {__version__}, python {sys.version}, verb {_argv[:1]}\n")
         log.write(traceback.format_exc())
     cause = traceback.format_exception_only(sys.exception())[-1].strip()
-    typer.echo(
+    say(
         f"asrpack: internal error: {cause}\n"
         f"  this is a fault of asrpack; please report it with {path}",
-        err=True,
+        error=True,
     )
     return INTERNAL_ERROR

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from asrpack.cli.options import Decode, Identity, License, Threads, Trust
+from asrpack.runtime.command_line import end_at_sigterm
 
 
 def run(
@@ -69,6 +70,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Transcribe audio files with a bundle: verify it, decrypt it to memory, run it."""
+    end_at_sigterm()
     from asrpack.runtime import commands
 
     code = commands.run(

@@ -6,8 +6,6 @@ Standard library's argparse only; the rest is imported once a command is known t
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,8 +15,17 @@ from pathlib import Path
 # Python's bytecode cache inside a bundle would be files that nobody signed.
 sys.dont_write_bytecode = True
 
-from asrpack.errors import INTERRUPTED, AsrpackError, UsageError, interruption  # noqa: E402
+from asrpack.errors import (  # noqa: E402
+    INTERRUPTED,
+    TERMINATED,
+    AsrpackError,
+    Terminated,
+    UsageError,
+    interruption,
+)
 from asrpack.runtime.bench import flags as bench  # noqa: E402
+from asrpack.runtime.command_line import carry_out, end_at_sigterm, tell_error  # noqa: E402
+from asrpack.runtime.console import say  # noqa: E402
 from asrpack.runtime.service.flags import add_flags, settings_of  # noqa: E402
 
 # BUNDLE/runtime/asrpack/runtime/__main__.py
@@ -32,18 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     _remove_own_bytecode()
     options = _parser().parse_args(argv)
     try:
-        return _dispatch(options)
-    except AsrpackError as error:
-        return _report(error, as_json=getattr(options, "json", False))
-    except KeyboardInterrupt:
-        resumes = getattr(options, "output", None) is not None
-        print(f"asrpack: {interruption(options.verb, resumes=resumes)}", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return carry_out(lambda: _command(options))
     except Exception as error:
         return _report_bug(error)
+
+
+def _command(options: argparse.Namespace) -> int:
+    try:
+        return _dispatch(options)
+    except AsrpackError as error:
+        return tell_error(error, as_json=getattr(options, "json", False))
+    except (KeyboardInterrupt, Terminated) as stop:
+        resumes = getattr(options, "output", None) is not None
+        say(f"asrpack: {interruption(options.verb, resumes=resumes)}", error=True)
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,7 +154,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.verb == "host":
         from asrpack.runtime.host_factors import describe_host
 
-        print(describe_host(options.needed).to_json().decode())
+        say(describe_host(options.needed).to_json().decode())
         return 0
     transcribes = options.verb in ("transcribe", "run")
     bundle, rest = _split(options.paths, others=transcribes)
@@ -155,6 +164,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         )
     if not transcribes and rest:
         raise UsageError(f"one bundle at a time, not also {rest[0]}", code="usage")
+    if transcribes:
+        end_at_sigterm()
     if options.verb == "verify":
         return _verify(bundle, options)
     common = {
@@ -216,22 +227,12 @@ def _split(paths: Sequence[Path], *, others: bool) -> tuple[Path, Sequence[Path]
     return paths[0], paths[1:]
 
 
-def _report(error: AsrpackError, *, as_json: bool) -> int:
-    if as_json:
-        findings = [item.as_dict() for item in getattr(error, "errors", [error])]
-        report = {"ok": False, "error": error.code, "exit_code": error.exit_code}
-        print(json.dumps({**report, "findings": findings}, ensure_ascii=False))
-    else:
-        print(f"asrpack: {error}", file=sys.stderr)
-    return error.exit_code
-
-
 def _report_bug(error: Exception) -> int:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    print(
+    say(
         f"asrpack: internal error: {type(error).__name__}: {error}\n"
         f"  at {frame.filename}:{frame.lineno}; please report it to the bundle's vendor",
-        file=sys.stderr,
+        error=True,
     )
     return 1
 

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from typing import TYPE_CHECKING, TextIO
 
 from asrpack.errors import InputError
-from asrpack.runtime.batch import Tally
 
+if TYPE_CHECKING:
+    from asrpack.runtime.batch import Tally
+
+OUTPUT = "standard output"
 _REDRAW_SECONDS = 0.2
 
 
 def say(text: str, *, error: bool = False) -> None:
-    """Prints lines on standard output, or on standard error."""
+    """Prints lines on standard output, or on standard error.
+
+    Raises:
+        OSError: standard output cannot be written; its ``filename`` is :data:`OUTPUT`.
+    """
     stream = sys.stderr if error else sys.stdout
-    # File names need not be valid text, and not every terminal can show every script.
-    stream.write(text.encode(stream.encoding, "backslashreplace").decode(stream.encoding) + "\n")
-    stream.flush()
+    try:
+        # File names need not be valid text, and not every terminal can show every script.
+        shown = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+        stream.write(f"{shown}\n")
+        stream.flush()
+    except OSError as cause:
+        if not error:
+            raise OSError(cause.errno, cause.strerror, OUTPUT) from None
+        discard(stream)  # an error that nobody can be told
+
+
+def discard(stream: TextIO) -> None:
+    """What it holds goes nowhere: Python writes it once more when it ends, and would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Progress:

@@ -18,6 +18,7 @@ from asrpack.bundle.plaintext import Content, Plaintext
 from asrpack.bundle.provider import CPU
 from asrpack.bundle.secrets import SecretSource
 from asrpack.errors import InputError, IntegrityError, ToolchainError
+from asrpack.runtime.console import say
 from asrpack.runtime.decoding.ngram import NgramModel
 from asrpack.runtime.engine_cache import host_cache
 from asrpack.runtime.engines import graph_files
@@ -49,9 +50,7 @@ class OpenBundle:
 
 def warn_on_stderr(text: str) -> None:
     """Says a warning on standard error, in one line."""
-    stream = sys.stderr
-    line = f"asrpack: warning: {text}".encode(stream.encoding, "backslashreplace")
-    stream.write(line.decode(stream.encoding) + "\n")
+    say(f"asrpack: warning: {text}", error=True)
 
 
 def open_bundle(

@@ -37,9 +37,20 @@ class NamedAudio:
 
 
 def source_of(path: Path) -> Path | bytes | BinaryIO:
-    """What :func:`asrpack.runtime.audio.stream_audio` takes; a pipe is read to its end for that."""
+    """What :func:`asrpack.runtime.audio.stream_audio` takes; a pipe is read to its end for that.
+
+    Raises:
+        InputError: standard input is closed.
+    """
     if path != STDIN:
         return path
+    if sys.stdin is None:
+        raise InputError(
+            "standard input is closed",
+            code="audio-unreadable",
+            place=str(path),
+            remedy="give it a recording: from a file with <, or through a pipe",
+        )
     return sys.stdin.buffer if sys.stdin.buffer.seekable() else sys.stdin.buffer.read()
 
 
