@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from asrpack.runtime.bench.job import Job
 from asrpack.runtime.bench.run import Plan, measure_bundle
 from asrpack.runtime.bench.table import table
 from asrpack.runtime.console import say
+
+# Of the long recording: less is no text, and more than a year is no wish.
+_LEAST_MINUTES, _MOST_MINUTES = 0.01, 525_600
 
 
 def bench(
@@ -42,11 +46,17 @@ def bench(
     Raises:
         AsrpackError: as :func:`measure_bundle`; a flag's value that is none.
     """
-    if min(starts, rounds) < 1 or minutes < 0 or seconds <= 0:
+    if min(starts, rounds) < 1 or not 0 < seconds < math.inf:
         raise UsageError(
             "at least one start, one round and some seconds are measured",
             code="usage",
-            remedy="leave out the long recording with --minutes 0, the load with --clients ''",
+            remedy="leave out the load with --clients ''",
+        )
+    if minutes != 0 and not _LEAST_MINUTES <= minutes <= _MOST_MINUTES:
+        raise UsageError(
+            f"a long recording has {_LEAST_MINUTES} to {_MOST_MINUTES} minutes, not {minutes:g}",
+            code="usage",
+            remedy="leave it out with --minutes 0",
         )
     plan = Plan(starts, rounds, minutes, _numbers(clients), seconds)
     job = Job(

@@ -1,14 +1,13 @@
-"""Recordings again and again, as one WAV file that is nowhere."""
+"""Recordings again and again, as one WAV file that is nowhere, be it of more than 4 GB."""
 
 from __future__ import annotations
 
 import io
-import struct
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BYTES = 2  # of a sample
+from asrpack.runtime.rf64 import rf64_header
 
 
 class RepeatedWav(io.RawIOBase):
@@ -22,14 +21,10 @@ class RepeatedWav(io.RawIOBase):
 
     def __init__(self, samples: NDArray[np.float32], rate: int, seconds: float) -> None:
         data = samples.clip(-32768, 32767).astype("<i2").tobytes()
-        size = _BYTES * round(seconds * rate)
-        form = struct.pack("<HHIIHH", 1, 1, rate, _BYTES * rate, _BYTES, 8 * _BYTES)
-        head = (
-            b"WAVEfmt " + struct.pack("<I", len(form)) + form + struct.pack("<4sI", b"data", size)
-        )
-        self._head = b"RIFF" + struct.pack("<I", len(head) + size) + head
+        count = round(seconds * rate)
+        self._head = rf64_header(rate, count)
         self._data = data
-        self._size = len(self._head) + size
+        self._size = len(self._head) + 2 * count
         self._at = 0
 
     def readable(self) -> bool:

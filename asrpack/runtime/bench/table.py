@@ -71,8 +71,8 @@ def _long(long: Mapping[str, Any]) -> Iterator[str]:
     slope = memory["slope"]
     yield ""
     yield (
-        f"{long['audio_seconds'] / 60:.0f} minutes of the recordings again and again, in "
-        f"{long['segments']} pieces: {long['seconds']:.1f} s, RTF {long['rtf']:.4f}"
+        f"{long['audio_seconds'] / 60:g} min of the recordings again and again, "
+        f"{long['segments']} segments with text: {long['seconds']:.1f} s, RTF {long['rtf']:.4f}"
     )
     told = "too short to tell" if slope is None else f"{slope / 1e6:+.1f} MB an hour of audio"
     yield f"  memory: peak {memory['peak'] / 1e6:.0f} MB; after the first quarter {told}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from starlette.types import Scope
 
 from asrpack.runtime.audio import audio_too_long
 from asrpack.runtime.decoding import ContextGraph
+from asrpack.runtime.rf64 import rf64_header
 from asrpack.runtime.service.context import Service
 from asrpack.runtime.service.live import LiveStream, Progress, live_stream
 from asrpack.runtime.service.transcribing import transcription
@@ -44,7 +44,7 @@ class WholeRecording:
         self._rate, self._hotwords, self._nbest = rate, hotwords, nbest
         self._bytes = 0
         if rate is not None:
-            file.write(_rf64_header(rate, 0))
+            file.write(rf64_header(rate, 0))
 
     async def advance(self, data: bytes) -> Progress:
         """Takes the next samples, or bytes of a file.
@@ -76,7 +76,7 @@ class WholeRecording:
         """
         self._file.seek(0)
         if self._rate is not None:
-            self._file.write(_rf64_header(self._rate, self._bytes // 2))
+            self._file.write(rf64_header(self._rate, self._bytes // 2))
         async with transcription(
             self._service,
             self._scope,
@@ -124,16 +124,3 @@ async def whole_recording(
     service.engine.recognizer.search(service.method, hotwords)
     with service.engine.job(spoken=True), tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
         yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords, nbest)
-
-
-def _rf64_header(rate: int, count: int) -> bytes:
-    """Of 16-bit samples, mono: WAV's with sizes of 64 bits, for it may be more than 4 GB."""
-    size = 2 * count
-    return b"".join(
-        [
-            struct.pack("<4sI4s", b"RF64", 0xFFFFFFFF, b"WAVE"),
-            struct.pack("<4sIQQQI", b"ds64", 28, 72 + size, size, count, 0),
-            struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16),
-            struct.pack("<4sI", b"data", 0xFFFFFFFF),
-        ]
-    )

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from asrpack.runtime.bench.cold_start import PHASES
+from asrpack.runtime.bench.table import table
 from tests.runtime.conftest import Sealed
 from tests.runtime.test_commands import inside, keys, outside
 from tests.runtime.test_recognizer import NOISE
@@ -73,6 +74,11 @@ def test_a_long_recording(found: dict[str, Any]) -> None:
     assert max(size for _, size in points) <= long["memory"]["peak"]
 
 
+def test_half_a_minute_of_silence_in_the_table(found: dict[str, Any]) -> None:
+    told = table({**found, "long": {**found["long"], "audio_seconds": 30.0, "segments": 0}})
+    assert "\n0.5 min of the recordings again and again, 0 segments with text: " in told
+
+
 def test_clients_at_a_time(found: dict[str, Any]) -> None:
     levels = found["load"]["levels"]
     assert [level["clients"] for level in levels] == [1, 3]
@@ -100,6 +106,10 @@ def test_a_table_inside_a_bundle(sealed_once: Sealed, audio: Path) -> None:
         (["--audio", "/none.wav"], 3, "No such file"),
         (["--audio", "a.wav", "--clients", "1,x"], 2, "no list of whole numbers"),
         (["--audio", "a.wav", "--rounds", "0"], 2, "at least one"),
+        (["--audio", "a.wav", "--seconds", "nan"], 2, "at least one"),
+        (["--audio", "a.wav", "--minutes", "nan"], 2, "not nan"),
+        (["--audio", "a.wav", "--minutes", "1e-9"], 2, "0.01 to 525600 minutes"),
+        (["--audio", "a.wav", "--minutes", "inf"], 2, "not inf"),
         (["--audio", "a.wav", "--decode", "magic"], 2, "cannot decode with 'magic'"),
         (["--audio", "a.wav", "--identity", "/none.pem"], 7, "cannot read the key file"),
     ],

@@ -12,7 +12,7 @@ import soundfile
 import soxr
 import websockets
 
-from asrpack.runtime.service.whole import _rf64_header
+from asrpack.runtime.rf64 import rf64_header
 from tests.runtime.service.protocol_clients import (
     funasr,
     funasr_text,
@@ -79,7 +79,7 @@ def test_a_recording_of_samples_may_have_more_than_4_gb(tmp_path) -> None:
     path = tmp_path / "a"
     count = 3 << 30
     with path.open("wb") as file:
-        file.write(_rf64_header(16000, count))
+        file.write(rf64_header(16000, count))
         file.truncate(file.tell() + 2 * count)  # takes no room on disk
     with soundfile.SoundFile(path) as found:
         assert (found.frames, found.samplerate, found.channels) == (count, 16000, 1)
