@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -37,6 +38,11 @@ class Layout:
     overwrite: bool = False
 
     @property
+    def needs_names(self) -> bool:
+        """Whether recordings need names that tell them apart."""
+        return self.folder is not None or self.form == "ctm"
+
+    @property
     def needs_times(self) -> bool:
         """Whether the format tells when each word was spoken."""
         return self.form in SUBTITLES | {"ctm"}
@@ -45,12 +51,11 @@ class Layout:
         """Refuses what cannot be laid out so.
 
         Raises:
-            UsageError: subtitles of several recordings in one stream, or two recordings whose
-                files would have one name.
+            UsageError: subtitles of several recordings in one stream, or two recordings that
+                would have one name.
         """
-        if self.folder is not None:
-            self._names(recordings)
-        elif self.form in SUBTITLES and len(recordings) > 1:
+        self._names(recordings)
+        if self.folder is None and self.form in SUBTITLES and len(recordings) > 1:
             raise UsageError(
                 f"{self.form} is a document of one recording, and here are {len(recordings)}",
                 code="usage",
@@ -69,31 +74,39 @@ class Layout:
         Raises:
             InputError, ToolchainError: the folder cannot be written.
         """
+        names = self._names(recordings)
         if self.folder is None:
-            yield lambda recording: self._print
+            yield lambda recording: partial(self._print, names.get(recording, recording.within))
             return
-        names = dict(zip(recordings, self._names(recordings), strict=True))
         options = {"format": self.form, **options}
         with OutputFolder(self.folder, options, overwrite=self.overwrite) as folder:
 
             def claim(recording: NamedAudio) -> Put | None:
-                write = folder.claim(names[recording], recording.path)
-                return (
-                    None if write is None else lambda transcript: write(self._document(transcript))
-                )
+                name = names[recording]
+                write = folder.claim(name, recording.path)
+                if write is None:
+                    return None
+                return lambda transcript: write(self._document(name, transcript))
 
             yield claim
 
-    def _names(self, recordings: Sequence[NamedAudio]) -> Sequence[PurePath]:
-        return output_names(recordings, ".txt" if self.form == "text" else f".{self.form}")
+    def _names(self, recordings: Sequence[NamedAudio]) -> Mapping[NamedAudio, PurePath]:
+        """None where they need none."""
+        if not self.needs_names:
+            return {}
+        return dict(zip(recordings, output_names(recordings, self._suffix), strict=True))
 
-    def _print(self, transcript: Transcript) -> None:
+    @property
+    def _suffix(self) -> str:
+        return ".txt" if self.form == "text" else f".{self.form}"
+
+    def _print(self, name: PurePath, transcript: Transcript) -> None:
         if self.form == "text":
             say(f"{transcript.audio}: {transcript.text}".rstrip())
         else:
-            say(self._document(transcript).removesuffix("\n"))
+            say(self._document(name, transcript).removesuffix("\n"))
 
-    def _document(self, transcript: Transcript) -> str:
+    def _document(self, name: PurePath, transcript: Transcript) -> str:
         match self.form:
             case "text":
                 return to_text(transcript.spoken)
@@ -104,7 +117,7 @@ class Layout:
             case "vtt":
                 return to_vtt(transcript.spoken)
             case _:
-                return to_ctm(transcript.spoken, Path(transcript.audio).stem)
+                return to_ctm(transcript.spoken, str(name).removesuffix(self._suffix))
 
 
 def choose_layout(

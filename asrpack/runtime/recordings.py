@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -90,6 +90,11 @@ def find_recordings(given: Sequence[Path]) -> tuple[list[NamedAudio], int]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """All below it, those in folders that are linked too; no folder twice, or loops had no end.
+
+    Links come last: what is also there without one has its own name, whatever is linked.
+    """
+
     def refuse(error: OSError) -> None:
         raise InputError(
             f"cannot read the folder: {error.strerror}",
@@ -98,12 +103,22 @@ def _files(folder: Path) -> Iterator[Path]:
             remedy="check its permissions",
         )
 
-    for parent, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(parent, name) for name in names)
+    seen: set[tuple[int, int]] = set()
+    tops = deque([folder])
+    while tops:
+        for parent, folders, names in os.walk(tops.popleft(), onerror=refuse):
+            place = Path(parent).stat()
+            if (place.st_dev, place.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((place.st_dev, place.st_ino))
+            yield from (Path(parent, name) for name in names)
+            folders.sort()
+            tops += [item for name in folders if (item := Path(parent, name)).is_symlink()]
 
 
 def output_names(recordings: Sequence[NamedAudio], suffix: str) -> list[PurePath]:
-    """A name for what is written about each: ``talk.srt`` for ``talk.wav``.
+    """A name for what is told of each: ``talk.srt`` for ``talk.wav``.
 
     Where two would get the same, they keep their whole names: ``talk.wav.srt``, ``talk.mp3.srt``.
 
@@ -120,8 +135,8 @@ def output_names(recordings: Sequence[NamedAudio], suffix: str) -> list[PurePath
     if count > 1:
         both = [str(item.path) for item, one in zip(recordings, names, strict=True) if one == name]
         raise UsageError(
-            f"{both[0]} and {both[1]} would both be written to {name}",
+            f"{both[0]} and {both[1]} would both be called {name}",
             code="output-twice",
-            remedy="transcribe them into different folders",
+            remedy="give a folder that both are below, or transcribe them apart",
         )
     return names

@@ -242,7 +242,25 @@ def test_names_that_would_collide(sealed_once: Sealed, audio: Path, tmp_path: Pa
     assert done.returncode == 0
     assert set(texts(tmp_path / "out")) == {"a.flac.txt", "a.wav.txt", "b.txt", "more/c.txt"}
     done = run(sealed_once, audio / "a.wav", audio / "../audio/a.wav", "-o", tmp_path / "other")
-    assert done.returncode == 2 and "would both be written to a.wav.txt" in done.stderr
+    assert done.returncode == 2 and "would both be called a.wav.txt" in done.stderr
+
+
+def test_words_in_ctm_are_told_apart(sealed_once: Sealed, audio: Path, tmp_path: Path) -> None:
+    """By the names that files have, in one stream and in files that are joined."""
+    for name in ("agent/call.wav", "client/call.wav", "a.flac"):
+        (audio / name).parent.mkdir(exist_ok=True)
+        soundfile.write(audio / name, NOISE.astype(np.int16), 16000)
+    shown = run(sealed_once, audio, "--format", "ctm").stdout
+    names = {line.split()[0] for line in shown.splitlines()}
+    assert names == {"a.wav", "a.flac", "b", "agent/call", "client/call", "more/c"}
+    assert run(sealed_once, audio, "--format", "ctm", "-o", tmp_path / "out").returncode == 0
+    written = texts(tmp_path / "out")
+    assert set(written) == {f"{name}.ctm" for name in names}
+    assert sorted("".join(written.values()).split("\n")) == sorted(shown.split("\n"))
+    calls = [audio / name for name in ("agent/call.wav", "client/call.wav")]
+    done = run(sealed_once, *calls, "--format", "ctm")
+    assert done.returncode == 2 and "would both be called call.wav.ctm" in done.stderr
+    assert run(sealed_once, *calls).stdout.count("\n") == 2
 
 
 @pytest.mark.parametrize(
