@@ -15,7 +15,7 @@ from asrpack.runtime.batch import Put
 from asrpack.runtime.console import say
 from asrpack.runtime.formats import to_ctm, to_srt, to_text, to_vtt
 from asrpack.runtime.output_folder import OutputFolder
-from asrpack.runtime.recordings import NamedAudio, output_names
+from asrpack.runtime.recordings import NamedAudio, output_names, possible_names
 from asrpack.runtime.transcripts import Transcript
 
 # Documents of one recording each.
@@ -80,6 +80,7 @@ class Layout:
             return
         options = {"format": self.form, **options}
         with OutputFolder(self.folder, options, overwrite=self.overwrite) as folder:
+            self._tell_of_doubles(names, folder)
 
             def claim(recording: NamedAudio) -> Put | None:
                 name = names[recording]
@@ -95,6 +96,19 @@ class Layout:
         if not self.needs_names:
             return {}
         return dict(zip(recordings, output_names(recordings, self._suffix), strict=True))
+
+    def _tell_of_doubles(self, names: Mapping[NamedAudio, PurePath], folder: OutputFolder) -> None:
+        """Warns of transcripts from when a recording had no other of its name beside it, or had."""
+        taken = set(names.values())
+        for recording, name in names.items():
+            for other in possible_names(recording, self._suffix):
+                if other not in taken and folder.holds(other, recording.path):
+                    say(
+                        f"asrpack: warning: {self.folder}: {other} is an earlier transcript of "
+                        f"{recording.path}, which is called {name} beside these recordings; "
+                        "remove it",
+                        error=True,
+                    )
 
     @property
     def _suffix(self) -> str:

@@ -93,6 +93,12 @@ class OutputFolder:
                 return None
         return partial(self._write, target, name, state)
 
+    def holds(self, name: PurePath, recording: Path) -> bool:
+        """Whether a run wrote it of that recording as it is, and it is there still."""
+        known, state = self._known.get(str(name)), self._state(recording)
+        same = isinstance(known, dict) and {**known, "options": self._options} == state
+        return same and os.path.lexists(self._folder / name)
+
     def _write(
         self, target: Path, name: PurePath, state: Mapping[str, Any] | None, text: str
     ) -> None:

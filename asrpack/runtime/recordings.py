@@ -117,6 +117,12 @@ def _files(folder: Path) -> Iterator[Path]:
             tops += [item for name in folders if (item := Path(parent, name)).is_symlink()]
 
 
+def possible_names(recording: NamedAudio, suffix: str) -> tuple[PurePath, PurePath]:
+    """What it is called in :func:`output_names`, by itself and beside one of the same name."""
+    within = recording.within
+    return within.with_suffix(suffix), within.with_name(within.name + suffix)
+
+
 def output_names(recordings: Sequence[NamedAudio], suffix: str) -> list[PurePath]:
     """A name for what is told of each: ``talk.srt`` for ``talk.wav``.
 
@@ -125,12 +131,9 @@ def output_names(recordings: Sequence[NamedAudio], suffix: str) -> list[PurePath
     Raises:
         UsageError: that does not tell them apart either.
     """
-    short = [item.within.with_suffix(suffix) for item in recordings]
-    seen = Counter(short)
-    names = [
-        name if seen[name] == 1 else item.within.with_name(item.within.name + suffix)
-        for name, item in zip(short, recordings, strict=True)
-    ]
+    possible = [possible_names(item, suffix) for item in recordings]
+    seen = Counter(short for short, _ in possible)
+    names = [short if seen[short] == 1 else whole for short, whole in possible]
     (name, count) = Counter(names).most_common(1)[0]
     if count > 1:
         both = [str(item.path) for item, one in zip(recordings, names, strict=True) if one == name]

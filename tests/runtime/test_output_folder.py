@@ -105,3 +105,25 @@ def test_a_damaged_journal_costs_the_lines_that_are(
     assert done.returncode == 0, done.stderr
     assert "1 of 2 transcribed" in done.stderr and "1 there already" in done.stderr
     assert "2 there already" in run(sealed_once, audio, "-o", out).stderr
+
+
+def test_a_transcript_under_a_name_of_before_is_told(
+    sealed_once: Sealed, audio: Path, tmp_path: Path
+) -> None:
+    """When another recording of its name joins it, and when that goes again."""
+    words = (audio, "-o", tmp_path / "out")
+    run(sealed_once, *words)
+    soundfile.write(audio / "a.flac", NOISE[1000:].astype(np.int16), 16000)
+    done = run(sealed_once, *words)
+    assert done.returncode == 0 and set(texts(tmp_path / "out")) == {
+        *("a.txt", "a.wav.txt", "a.flac.txt")
+    }
+    assert done.stderr.splitlines()[0] == (
+        f"asrpack: warning: {tmp_path / 'out'}: a.txt is an earlier transcript of "
+        f"{audio / 'a.wav'}, which is called a.wav.txt beside these recordings; remove it"
+    )
+    (tmp_path / "out/a.txt").unlink()
+    assert "warning" not in run(sealed_once, *words).stderr
+    (audio / "a.wav").unlink()
+    told = run(sealed_once, *words).stderr
+    assert "a.flac.txt is an earlier transcript" in told and told.count("warning") == 1
