@@ -18,7 +18,7 @@ from asrpack.runtime.audio import audio_too_long
 from asrpack.runtime.decoder import OUTPUT, Decoder
 from asrpack.runtime.decoding import ContextGraph, UnitTime, unit_times
 from asrpack.runtime.decoding.ngram import NgramModel
-from asrpack.runtime.engines import open_graph
+from asrpack.runtime.engines import open_graphs
 from asrpack.runtime.front_end import FrontEnd
 from asrpack.runtime.licence import Lease
 from asrpack.runtime.memory import release_freed
@@ -89,10 +89,7 @@ class Recognizer:
         if description.has_decoder:
             self._encoder_outputs += ("encoder_out",)
         outputs = dict.fromkeys(description.graphs, (OUTPUT,)) | {"encoder": self._encoder_outputs}
-        graphs = {
-            name: open_graph(target, name, files, threads, outputs=wanted, provider=provider)
-            for name, wanted in outputs.items()
-        }
+        graphs = open_graphs(target, outputs, files, threads, provider=provider)
         self._encoder = graphs.pop("encoder")
         self.decoders = {name: Decoder(graph, description) for name, graph in graphs.items()}
         self.provider = CPU if provider is None else provider.name

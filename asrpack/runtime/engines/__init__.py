@@ -6,6 +6,7 @@ One module an engine, imported when its first graph is opened.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -85,6 +86,31 @@ def open_graph(
             remedy="build the bundle again with this version of asrpack",
         )
     return graph
+
+
+def open_graphs(
+    target: str,
+    outputs: Mapping[str, Sequence[str]],
+    files: Mapping[str, Content],
+    threads: int = 0,
+    *,
+    provider: Provider | None = None,
+) -> dict[str, Graph]:
+    """Loads a model's graphs, by name: as :func:`open_graph` each, with ``outputs`` of each.
+
+    On the CPU with ONNX Runtime side by side: loading is copying and finding memory. A GPU's
+    engines are built with as much of its memory as there is, and how many threads Paddle has is a setting
+    of the thread that loads.
+    """
+
+    def load(name: str) -> Graph:
+        wanted = outputs[name]
+        return open_graph(target, name, files, threads, outputs=wanted, provider=provider)
+
+    if target != "onnxruntime" or provider is not None:
+        return {name: load(name) for name in outputs}
+    with ThreadPoolExecutor(len(outputs)) as pool:
+        return dict(zip(outputs, pool.map(load, outputs), strict=True))
 
 
 def _open(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -29,6 +30,7 @@ SEVEN_BITS = "asrpack.seven_bits"
 # Address space that activations are taken from; it is memory as far as it was ever written to.
 # 30 s in a conformer of 12 x 256 take 160 MB.
 ARENA_SIZE = 256 << 20
+_REGISTERING = threading.Lock()
 
 
 class OnnxGraph:
@@ -73,7 +75,8 @@ def open_session(
     # plan wants its memory in one piece, beside what the arena holds already. Not so on GPUs.
     options.enable_mem_pattern = provider is not None
     if provider is None:
-        _register_arena()
+        with _REGISTERING:
+            _register_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
     # Without VNNI the default kernel for int8 weights adds pairs of products in 16 bits and
     # saturates; the other one is exact, and less than half as fast where there is VNNI. Weights of
