@@ -99,8 +99,8 @@ def open_graphs(
     """Loads a model's graphs, by name: as :func:`open_graph` each, with ``outputs`` of each.
 
     On the CPU with ONNX Runtime side by side: loading is copying and finding memory. A GPU's
-    engines are built with as much of its memory as there is, and how many threads Paddle has is a setting
-    of the thread that loads.
+    engines are built with as much of its memory as there is, and Paddle's number of threads is a
+    setting of the thread that loads.
     """
 
     def load(name: str) -> Graph:
