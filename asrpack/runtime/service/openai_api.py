@@ -71,8 +71,7 @@ class _Transcriptions:
                     answer = self._stream(scope, send, asked, found, first)
                     await while_connected(receive, answer)
                 except ClientDisconnect:
-                    # It has begun, and no other can be given.
-                    raise ConnectionError("client-gone") from None
+                    notes(scope)["code"] = "client-gone"  # no other answer: this one has begun
             else:
                 spoken = await while_connected(receive, found.whole())
                 note_text(service, scope, spoken.text)
