@@ -16,12 +16,12 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from asrpack.runtime.audio import read_audio
 from tests.e2e.browser import accessible, chromium, microphone, opened
 from tests.e2e.conftest import Workshop
-from tests.e2e.test_service import HUMAN, RATE, long_recording, server, streams, texts
+from tests.e2e.test_service import HUMAN, RATE, long_recording, server, serving, streams, texts
 from tests.runtime.service.protocol_clients import vosk
 from tests.runtime.service.running import Running, running
 
@@ -89,10 +89,10 @@ def alike(found: list[str], said: str) -> bool:
     return SequenceMatcher(None, " ".join(found), said).ratio() > 0.7
 
 
-def saved(page: Page, button: str, kind: str) -> str:
+def saved(page: Page, button: str, kind: str, stem: str = SAID.stem) -> str:
     with page.expect_download() as download:
         page.get_by_role("button", name=button, exact=True).click()
-    assert download.value.suggested_filename == f"{SAID.stem}.{kind}"
+    assert download.value.suggested_filename == f"{stem}.{kind}"
     return Path(download.value.path()).read_text()
 
 
@@ -117,7 +117,8 @@ def test_a_file_with_its_times_in_every_format(
         assert [row[:3] for row in rows] == [
             [word["word"], f"0:{word['start']:05.2f}", f"0:{word['end']:05.2f}"] for word in words
         ]
-        assert [row[3] for row in rows] == [str(int(100 * word["confidence"])) for word in words]
+        shares = [str(round(10_000 * word["confidence"]) // 100) for word in words]
+        assert [row[3] for row in rows] == shares
         assert saved(page, "Text", "txt") == f"{texts[SAID]}\n"
         subtitles = {
             kind: saved(page, name, kind) for name, kind in (("SRT", "srt"), ("WebVTT", "vtt"))
@@ -127,6 +128,30 @@ def test_a_file_with_its_times_in_every_format(
         files = {"file": SAID.read_bytes()}
         answer = httpx.post(server.url + PATH, data={"response_format": kind}, files=files)
         assert text == answer.text
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [("0.29", "29 %"), ("0.9999", "99 %")])
+def test_a_confidence_is_told_in_whole_percent(
+    browser: Browser, server: Running, confidence: str, shown: str
+) -> None:
+    asked = {"response_format": "verbose_json", "stream": "true"}
+    asked["timestamp_granularities[]"] = "word"
+    answer = httpx.post(server.url + PATH, data=asked, files={"file": SAID.read_bytes()}).text
+    other = re.sub(r'("confidence": ?)[0-9.]+', rf"\g<1>{confidence}", answer)
+    with opened(browser, server) as page:
+        page.route(f"**{PATH}", lambda route: route.fulfill(body=other))
+        page.locator("#file").set_input_files(SAID)
+        expect(page.locator("summary")).to_contain_text(f"confidence {shown}")
+
+
+def test_a_file_without_a_name_is_saved_as_a_recording(
+    browser: Browser, server: Running, texts: dict[Path, str], tmp_path: Path
+) -> None:
+    (tmp_path / ".wav").write_bytes(SAID.read_bytes())
+    with opened(browser, server) as page:
+        page.locator("#file").set_input_files(tmp_path / ".wav")
+        recognised(page)
+        assert saved(page, "Text", "txt", "recording") == f"{texts[SAID]}\n"
 
 
 _OBSERVE = """(id) => {
@@ -268,6 +293,182 @@ def test_what_is_cancelled_the_service_drops(
     assert server.gauge("asrpack_jobs ") == 0
 
 
+def test_an_earlier_text_stays_until_there_is_another(
+    browser: Browser, server: Running, texts: dict[Path, str], tmp_path: Path
+) -> None:
+    long_recording(tmp_path / "long.wav", 30)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    (tmp_path / "damaged.wav").write_bytes(SAID.read_bytes()[:9000])
+    with opened(browser, server) as page:
+        items, told = page.locator("#segments li"), page.locator("#told")
+        cancel = page.get_by_role("button", name="Cancel")
+        page.locator("#file").set_input_files(SAID)
+        assert recognised(page) == [texts[SAID]]
+        about = page.locator("#result-about").inner_text()
+        for name in ("silence.wav", "damaged.wav"):  # of which there is no text
+            page.locator("#file").set_input_files(tmp_path / name)
+            expect(page.locator("#problem-text")).to_be_visible()
+            assert recognised(page) == [texts[SAID]]
+        page.get_by_role("button", name="Use the microphone").click()
+        heard_for(page, 1)
+        assert saved(page, "SRT", "srt").count("-->") == 1
+        accessible(page)
+        cancel.click()
+        expect(told).to_have_text("Cancelled.")
+        assert recognised(page) == [texts[SAID]]
+        page.locator("#file").set_input_files(tmp_path / "long.wav")
+        expect(page.locator("#result-about")).to_have_text("long.wav", timeout=60_000)
+        expect(items.nth(1)).to_be_visible(timeout=60_000)
+        expect(page.locator("#keep")).to_be_hidden()
+        cancel.click()
+        expect(told).to_have_text("Cancelled.")
+        assert recognised(page) == [texts[SAID]]
+        expect(page.locator("#result-about")).to_have_text(about)
+        assert saved(page, "Text", "txt") == f"{texts[SAID]}\n"
+
+
+def test_what_was_recognised_before_a_failure_can_be_kept(
+    browser: Browser, workshop: Workshop, bundle: Path, tmp_path: Path
+) -> None:
+    long_recording(tmp_path / "long.wav", 30)
+    with serving(workshop, bundle, tmp_path) as server, opened(browser, server) as page:
+        page.locator("#file").set_input_files(tmp_path / "long.wav")
+        page.locator("#segments li").nth(1).wait_for(timeout=60_000)
+        server.process.kill()
+        found = recognised(page)
+        about = page.locator("#result-about")
+        expect(about).to_contain_text("long.wav, not to its end, 0:")
+        expect(about).to_contain_text(f", {len(found)} segments")
+        again = page.get_by_role("button", name="Try again")
+        expect(again).to_be_focused()
+        accessible(page)
+        kept = json.loads(saved(page, "JSON", "json", "long"))
+        assert [segment["text"] for segment in kept["segments"]] == found
+        assert kept["text"].splitlines() == found
+        assert kept["duration"] == kept["segments"][-1]["end"]
+        again.click()
+        expect(page.locator("#work")).to_be_hidden()
+        expect(again).to_be_focused()
+        assert recognised(page) == found
+        assert saved(page, "Text", "txt", "long").splitlines() == found
+
+
+def test_a_file_damaged_within_is_not_tried_again(
+    browser: Browser, server: Running, tmp_path: Path
+) -> None:
+    long_recording(tmp_path / "damaged.flac", 2)
+    data = bytearray((tmp_path / "damaged.flac").read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "damaged.flac").write_bytes(data)
+    with opened(browser, server) as page:
+        page.locator("#file").set_input_files(tmp_path / "damaged.flac")
+        assert len(recognised(page)) > 1
+        expect(page.locator("#result-about")).to_contain_text("not to its end")
+        expect(page.locator("#problem-text")).to_contain_text("cut short or damaged")
+        expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+# The browser's question whether the page may use the microphone, answered by the test.
+_PROMPT = """() => {
+  window.prompts = [];
+  window.granted = [];
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = (wanted) =>
+    new Promise((resolve, reject) => window.prompts.push({
+      deny: () => reject(new DOMException("", "NotAllowedError")),
+      grant: () => ask(wanted).then((stream) => {
+        window.granted.push(stream);
+        resolve(stream);
+      }),
+    }));
+}"""
+_STOPPED = "granted[{}]?.getTracks().every((track) => track.readyState === 'ended')"
+
+
+def until(page: Page, condition: str) -> None:
+    """As ``wait_for_function``, which the page's policy forbids."""
+    page.evaluate(f"""async () => {{
+      const end = Date.now() + 30_000;
+      while (!({condition})) {{
+        if (Date.now() > end) throw new Error("not within 30 s");
+        await new Promise((later) => setTimeout(later, 20));
+      }}
+    }}""")
+
+
+def test_cancel_does_not_wait_for_the_microphone(browser: Browser, server: Running) -> None:
+    with opened(browser, server) as page:
+        page.evaluate(_PROMPT)
+        told, doing = page.locator("#told"), page.locator("#doing")
+        for asked, answer in ((1, "deny"), (2, "grant")):
+            page.evaluate("told.textContent = ''")
+            page.get_by_role("button", name="Use the microphone").click()
+            until(page, f"prompts.length === {asked}")
+            expect(doing).to_contain_text("Waiting for the microphone")
+            page.get_by_role("button", name="Cancel").click()
+            expect(told).to_have_text("Cancelled.")
+            expect(page.locator("#file")).to_be_focused()
+            accessible(page)
+            page.evaluate(f"prompts.at(-1).{answer}()")
+        until(page, _STOPPED.format(0))  # what was granted too late is let go
+        expect(page.locator("#problem")).to_be_hidden()
+        page.get_by_role("button", name="Use the microphone").click()
+        until(page, "prompts.length === 3")
+        page.evaluate("prompts.at(-1).grant()")
+        heard_for(page, 1)
+        page.get_by_role("button", name="Cancel").click()
+        until(page, _STOPPED.format(1))
+
+
+def test_what_was_cancelled_asks_for_no_microphone(browser: Browser, server: Running) -> None:
+    held: list[Route] = []
+    with opened(browser, server) as page:
+        page.evaluate(_PROMPT)
+        page.route("**/v1/models", lambda route: held.append(route), times=1)
+        with page.expect_request("**/v1/models"):
+            page.get_by_role("button", name="Use the microphone").click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#told")).to_have_text("Cancelled.")
+        with page.expect_response("**/v1/models") as answer:
+            held[0].continue_()
+        answer.value.finished()
+        page.get_by_role("button", name="Use the microphone").click()
+        until(page, "prompts.length > 0")
+        assert page.evaluate("prompts.length") == 1
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#told")).to_have_text("Cancelled.")
+
+
+def test_what_was_spoken_is_not_left_unasked(browser: Browser, server: Running) -> None:
+    def leaving(page: Page) -> None:
+        with page.expect_event("dialog") as question:
+            page.evaluate("setTimeout(() => location.reload())")
+        assert question.value.type == "beforeunload"
+        question.value.dismiss()
+
+    asked: list[Dialog] = []
+    with opened(browser, server) as page:
+        page.get_by_role("button", name="Use the microphone").click()
+        heard_for(page, 2)
+        leaving(page)
+        heard_for(page, 3)
+        page.get_by_role("button", name="Stop").click()
+        found = recognised(page)
+        leaving(page)
+        assert recognised(page) == found
+        with page.expect_download():
+            page.get_by_role("button", name="Text", exact=True).click()
+        expect(page.locator("#told")).to_contain_text("Saved microphone-")
+        page.on("dialog", lambda dialog: (asked.append(dialog), dialog.accept()))
+        page.reload()
+        expect(page.locator("#health")).to_have_text("Ready")
+        page.locator("#file").set_input_files(SAID)  # can be recognised once more
+        recognised(page)
+        page.reload()
+        expect(page.locator("#health")).to_have_text("Ready")
+    assert asked == []
+
+
 def test_a_key_is_asked_for_and_kept_in_memory_only(
     browser: Browser, guarded: Running, texts: dict[Path, str]
 ) -> None:
@@ -283,6 +484,17 @@ def test_a_key_is_asked_for_and_kept_in_memory_only(
         page.keyboard.press("Enter")
         page.locator("#file").set_input_files(SAID)
         assert recognised(page) == [texts[SAID]]
+        wrong = {"authorization": "Bearer 0123456789abcdef"}
+        page.route(
+            "**/subtitles?*",
+            lambda route: route.continue_(headers={**route.request.headers, **wrong}),
+            times=1,
+        )
+        page.get_by_role("button", name="SRT").click()
+        expect(page.locator("#problem-text")).to_contain_text("key")
+        accessible(page)
+        field.fill(KEY)
+        page.keyboard.press("Enter")
         saved(page, "SRT", "srt")
         page.get_by_role("button", name="Use the microphone").click()
         heard_for(page, 3)

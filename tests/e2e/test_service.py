@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,17 @@ HUMAN = sorted((RECIPE.parent / "data" / "human").glob("*.wav"))
 RATE = 16000
 
 
-def start(workshop: Workshop, bundle: Path, folder: Path) -> Iterator[Running]:
+def serving(workshop: Workshop, bundle: Path, folder: Path) -> AbstractContextManager[Running]:
     """By the bundle's own command line, from its folder alone."""
     keys = ["--identity", workshop.keys / "acme.key", "--trust", workshop.keys / "vendor.pub"]
     command = [sys.executable, "-m", "asrpack.runtime", "serve", bundle, *keys]
     path = {"PYTHONPATH": str(bundle / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"}
-    with running(command, folder / "log", path) as found:
+    return running(command, folder / "log", path)
+
+
+def start(workshop: Workshop, bundle: Path, folder: Path) -> Iterator[Running]:
+    """It must end as it ought, without a fault in between."""
+    with serving(workshop, bundle, folder) as found:
         yield found
         assert found.stop() == 0
         assert "failed" not in [line["event"] for line in found.lines()]

@@ -28,6 +28,7 @@ export async function record({ stop, cancel }, { level, partial, segment }) {
   let socket;
   try {
     await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
+    cancel.throwIfAborted();
     stream = await microphone();
     cancel.throwIfAborted();
     const node = new AudioWorkletNode(context, "packets");
@@ -96,7 +97,10 @@ function converse(socket, port, rate, cancel, { level, partial, segment }) {
       if (over && code === 1000) resolve(samples / rate);
       else reject(new ServiceError(reason || "The connection to the service broke. Try again."));
     };
-    cancel.addEventListener("abort", () => reject(new DOMException("", "AbortError")));
+    cancel.addEventListener("abort", () => {
+      port.onmessage = null; // the next job may tell by then how loud it is
+      reject(cancel.reason);
+    });
   });
 }
 

@@ -1,21 +1,20 @@
 // The page: one recording at a time, from a file or the microphone.
 
+import { save } from "./keeping.js";
 import { record, whyNoMicrophone } from "./microphone.js";
-import { checkKey, ServiceError, subtitles, transcribe, useKey } from "./service.js";
+import { checkKey, ServiceError, transcribe, useKey } from "./service.js";
 import { watch } from "./status.js";
 import { clock, Transcript } from "./transcript.js";
 
 const find = (id) => document.getElementById(id);
-const TYPES = { txt: "text/plain", srt: "application/x-subrip", vtt: "text/vtt" };
 // Of a text that a screen reader says by itself; a longer one is read in the list.
 const SPOKEN = 500;
 const WRONG_KEY = "This key is not one of the service's. Ask whoever runs it for one.";
 
 let service = null; // as /health told it
 let keyed = false; // whether a key was accepted
-let job = null; // what is under way: its AbortControllers
-let transcript = null;
-let name = ""; // of the files that the text is kept as
+let job = null; // what is under way: its AbortControllers, and its text
+let shown = null; // the text on the page: its job's, or an earlier one
 
 // The key
 
@@ -79,8 +78,9 @@ function take(files) {
     const message = `The recording has ${megabytes(files[0].size)}, and the service takes at most ${megabytes(service.max_body)}: give FLAC or OGG instead of WAV, or cut it at pauses.`;
     fail(new ServiceError(message));
   } else {
-    name = files[0].name.replace(/\.[^.]*$/, "");
-    run(files[0].name, (signals) => upload(files[0], signals), files[0]);
+    const title = files[0].name;
+    const name = title.replace(/\.[^.]*$/, "") || "recording";
+    run({ title, name }, (signals) => upload(files[0], signals), files[0]);
   }
 }
 
@@ -104,13 +104,15 @@ async function upload(file, { cancel }) {
 find("record").addEventListener("click", () => {
   clear();
   const now = new Date();
-  name = `microphone-${now.toISOString().slice(0, 19).replaceAll(":", "")}Z`;
-  run(`Microphone at ${now.toLocaleTimeString()}`, listen);
+  const title = `Microphone at ${now.toLocaleTimeString()}`;
+  const name = `microphone-${now.toISOString().slice(0, 19).replaceAll(":", "")}Z`;
+  run({ title, name, spoken: true }, listen);
 });
 
 async function listen(signals) {
   doing("Waiting for the microphone …");
   await checkKey(); // a WebSocket that is refused does not say why
+  signals.cancel.throwIfAborted();
   listening(true);
   signals.stop.addEventListener("abort", () => {
     listening(false);
@@ -122,7 +124,7 @@ async function listen(signals) {
       if (!signals.stop.aborted) doing(`Listening, ${clock(seconds)}`);
     },
     partial(text) {
-      if (text) find("result").hidden = false;
+      if (text) showNew();
       find("partial").textContent = text;
     },
     segment(segment) {
@@ -140,92 +142,99 @@ find("cancel").addEventListener("click", () => job.cancel.abort());
 
 // Either
 
-async function run(title, work, again = null) {
-  job = { stop: new AbortController(), cancel: new AbortController() };
-  transcript = new Transcript(find("segments"));
-  find("result-about").textContent = title;
-  find("keep").hidden = find("unsure-note").hidden = find("result").hidden = true;
+// `title` is of what, `name` that of the files it is saved as, and `spoken` whether it cannot be had
+// again. `again` is a file that may be tried again.
+async function run({ title, name, spoken = false }, work, again = null) {
+  const earlier = shown;
+  const transcript = new Transcript();
+  const text = { title, name, transcript, unkept: spoken };
+  job = { stop: new AbortController(), cancel: new AbortController(), text };
   arrange();
+  listening(false);
   let problem = null;
   try {
-    const whole = await work({ stop: job.stop.signal, cancel: job.cancel.signal });
-    transcript.finish(whole);
-    done(title, whole.duration);
+    const signals = { stop: job.stop.signal, cancel: job.cancel.signal };
+    const whole = await Promise.race([work(signals), cancelled(signals.cancel)]);
+    if (transcript.length) transcript.finish(whole);
+    else {
+      const message = `${title}, ${clock(whole.duration)}: no speech was recognised.`;
+      throw new ServiceError(message, { status: 200 });
+    }
   } catch (error) {
     problem = error;
   }
   job = null;
-  find("partial").textContent = "";
+  const dropped = problem?.name === "AbortError";
+  if (problem && !dropped && transcript.length) {
+    text.title = `${title}, not to its end`;
+    transcript.finish();
+  }
+  show(dropped || !transcript.length ? earlier : text);
   arrange();
-  if (problem === null) find("result-title").focus();
-  else if (problem.name === "AbortError") {
-    find("result").hidden = true;
+  if (problem === null) {
+    tell(finished(transcript));
+    find("result-title").focus();
+  } else if (dropped) {
     tell("Cancelled.");
     find("file").focus();
   } else {
-    if (problem.status === 401) forget();
-    if (transcript.length) find("result-about").textContent = `${title}, not to its end`;
-    fail(problem, again);
+    fail(problem);
+    offer(again, problem.status);
     const next = ["again", "key-field", "file"].map(find);
     next.find((item) => item.checkVisibility()).focus();
   }
 }
 
-function done(title, duration) {
-  const count = transcript.length;
-  const parts = count === 1 ? "1 segment" : `${count} segments`;
-  find("result").hidden = false;
-  find("keep").hidden = count === 0;
-  find("unsure-note").hidden = !transcript.unsure;
-  find("result-about").textContent = count
-    ? `${title}, ${clock(duration)}, ${parts}`
-    : `${title}, ${clock(duration)}: no speech was recognised.`;
+// Rejects at once, whatever the work itself still waits for.
+function cancelled(signal) {
+  return new Promise((_, reject) => (signal.onabort = () => reject(signal.reason)));
+}
+
+function finished(transcript) {
   const text = transcript.toText();
-  if (!count) tell("No speech was recognised.");
-  else if (text.length <= SPOKEN) tell(`Finished. ${text}`);
-  else tell(`Finished, ${parts}.`);
+  return text.length <= SPOKEN ? `Finished. ${text}` : `Finished, ${segments(transcript)}.`;
+}
+
+function segments({ length }) {
+  return length === 1 ? "1 segment" : `${length} segments`;
 }
 
 function add(segment) {
-  find("result").hidden = false;
-  transcript.add(segment);
+  showNew();
+  job.text.transcript.add(segment);
+}
+
+// The earlier text stays until there is another.
+function showNew() {
+  if (shown !== job.text) show(job.text);
 }
 
 // Keeping it
 
 find("copy").hidden = !navigator.clipboard; // as the microphone, not over plain HTTP
 find("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText(transcript.toText());
+  const text = shown;
+  await navigator.clipboard.writeText(text.transcript.toText());
+  text.unkept = false;
   tell("Copied.");
 });
 
 for (const button of document.querySelectorAll("[data-keep]")) {
   button.addEventListener("click", async () => {
-    clear();
-    const format = button.dataset.keep;
+    if (find("again").hidden) clear(); // else it says what to try again
+    const text = shown;
     try {
-      save(format, await written(format));
+      tell(`Saved ${await save(text, button.dataset.keep)}.`);
+      text.unkept = false;
     } catch (error) {
       fail(error);
     }
   });
 }
 
-async function written(format) {
-  if (format === "txt") return transcript.toText();
-  if (format === "json") return `${JSON.stringify(transcript.toJson(), null, 1)}\n`;
-  return subtitles(transcript.toJson(), format);
-}
-
-function save(format, text) {
-  const blob = new Blob([text], { type: TYPES[format] ?? "application/json" });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `${name}.${format}`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  tell(`Saved ${link.download}.`);
-}
+window.addEventListener("beforeunload", (event) => {
+  if (job?.text.unkept || shown?.unkept) event.preventDefault();
+});
 
 // What is shown
 
@@ -234,17 +243,31 @@ function ready() {
 }
 
 function arrange() {
-  find("key").hidden = service === null || !service.api_key || keyed;
+  find("key").hidden = service === null || !service.api_key || keyed || job !== null;
   find("forget").hidden = !keyed || job !== null;
   find("source").hidden = !ready();
   find("work").hidden = job === null;
-  listening(false);
+}
+
+// A text with all that belongs to it; null for none.
+function show(text) {
+  if (text && text !== shown) find("segments").replaceChildren(text.transcript.list);
+  shown = text;
+  find("result").hidden = text === null;
+  find("partial").textContent = "";
+  if (text === null) return;
+  const { title, transcript } = text;
+  const whole = transcript.toJson();
+  const about = whole ? [title, clock(whole.duration), segments(transcript)] : [title];
+  find("result-about").textContent = about.join(", ");
+  find("keep").hidden = whole === null;
+  find("unsure-note").hidden = !transcript.unsure;
 }
 
 function listening(now) {
   find("stop").hidden = find("level").hidden = !now;
   find("progress").hidden = now;
-  if (job) find(now ? "stop" : "cancel").focus();
+  find(now ? "stop" : "cancel").focus();
 }
 
 function doing(text, share = null) {
@@ -253,12 +276,16 @@ function doing(text, share = null) {
   else find("progress").value = share;
 }
 
-function fail(error, again = null) {
+function fail(error) {
+  if (error.status === 401) forget();
   if (!(error instanceof ServiceError)) console.error(error);
   const when = error.retryAfter && !/try again in/.test(error.message);
   find("problem-text").textContent = error.message + (when ? `; try again in ${error.retryAfter} s` : "");
   find("problem").hidden = false;
-  find("again").hidden = again === null || ![0, 429, 503].includes(error.status);
+}
+
+function offer(again, status) {
+  find("again").hidden = again === null || ![0, 429, 503].includes(status);
   find("again").onclick = () => take([again]);
 }
 

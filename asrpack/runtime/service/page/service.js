@@ -8,7 +8,8 @@ export function useKey(given) {
   key = given.trim();
 }
 
-// A failure that the service told, or that kept it from answering.
+// A failure that the service told, or that kept it from answering. `status` is of the answer, also
+// where it failed amid it; 0 for none.
 export class ServiceError extends Error {
   constructor(message, { status = 0, retryAfter = null } = {}) {
     super(message);
@@ -71,7 +72,7 @@ export function transcribe(file, signal, { sent, segment }) {
       const text = request.responseText;
       for (let end; (end = text.indexOf("\n\n", read)) >= 0; read = end + 2) {
         const event = JSON.parse(text.slice(read, end).replace(/^data: /, ""));
-        if (event.error) reject(new ServiceError(event.error.message));
+        if (event.error) reject(new ServiceError(event.error.message, { status: request.status }));
         else if (event.type === "transcript.text.segment") segment(event);
         else if (event.type === "transcript.text.done") whole = event;
       }

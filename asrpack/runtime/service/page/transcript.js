@@ -3,14 +3,9 @@
 const UNSURE = 0.5;
 
 export class Transcript {
-  #list;
+  list = element("ol");
   #segments = [];
   #whole = null;
-
-  constructor(list) {
-    this.#list = list;
-    list.replaceChildren();
-  }
 
   get length() {
     return this.#segments.length;
@@ -23,12 +18,13 @@ export class Transcript {
   add({ text, start, end, words }) {
     const segment = { text, start, end, ...(words && { words }) };
     this.#segments.push(segment);
-    this.#list.append(shown(segment));
+    this.list.append(shown(segment));
   }
 
-  // `text` of all of it; where nobody joined them, the segments as lines.
-  finish({ text, duration }) {
-    this.#whole = { text: text ?? this.toText().trimEnd(), duration, segments: this.#segments };
+  // `text` of all of it; where nobody joined them, the segments as lines. Where the duration is not
+  // known, it is to the last segment's end.
+  finish({ text = this.toText().trimEnd(), duration = this.#segments.at(-1).end } = {}) {
+    this.#whole = { text, duration, segments: this.#segments };
   }
 
   // A line a segment.
@@ -36,6 +32,7 @@ export class Transcript {
     return this.#segments.map(({ text }) => `${text}\n`).join("");
   }
 
+  // Null before it is finished.
   toJson() {
     return this.#whole;
   }
@@ -63,7 +60,7 @@ function isUnsure({ confidence }) {
 }
 
 function percent(confidence) {
-  return `${Math.floor(confidence * 100)} %`;
+  return `${Math.floor(Math.round(confidence * 1e4) / 100)} %`; // 0.29 * 100 is under 29
 }
 
 function shown(segment) {
