@@ -8,14 +8,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 from websockets.sync.client import connect
 
+from asrpack.runtime.audio import read_audio
 from tests.runtime.conftest import Sealed
 from tests.runtime.service.running import Running, answer, running, upload
-from tests.runtime.service.test_server import SOUND, command, environment, post
+from tests.runtime.service.test_server import PATH, SOUND, command, environment, post
 
 pytestmark = pytest.mark.slow
 MINUTES = 60
@@ -93,6 +95,19 @@ def test_a_client_that_leaves_takes_its_silence_along(server: Running, silence: 
     assert post(server, SOUND).status_code == 200  # the worker is free
     assert server.gauge("asrpack_jobs ") == 0
     assert spent() - before < whole / 2
+
+
+def test_a_client_that_leaves_amid_its_answer(
+    server: Running, quickstart: Path, tmp_path: Path
+) -> None:
+    said = read_audio(quickstart / "data/human/002.wav", 16000) / 32768
+    path = tmp_path / "said.flac"  # its silence is still read when the first segment is there
+    soundfile.write(path, np.pad(said, (0, MINUTES * 60 * 16000)), 16000)
+    files, asked = {"file": path.read_bytes()}, {"stream": "true"}
+    with httpx.stream("POST", server.url + PATH, data=asked, files=files, timeout=60) as left:
+        assert left.status_code == 200
+    assert server.logged(path=PATH, code="client-gone", status=200)
+    assert "failed" not in [line["event"] for line in server.lines()]
 
 
 def test_the_service_stops_amid_it(server: Running, silence: bytes, tmp_path: Path) -> None:
