@@ -23,7 +23,7 @@ from tests.e2e.browser import accessible, chromium, microphone, opened
 from tests.e2e.conftest import Workshop
 from tests.e2e.test_service import HUMAN, RATE, long_recording, server, serving, streams, texts
 from tests.runtime.service.protocol_clients import vosk
-from tests.runtime.service.running import Running, running
+from tests.runtime.service.running import Running, own_runtime, running
 
 __all__ = ["server", "streams", "texts"]
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
@@ -65,8 +65,8 @@ def guarded(
         *("--identity", keys / "other.key", "--trust", keys / "vendor.pub"),
         *("--license", folder / "licence.json"),
     ]
-    environment = {"PYTHONPATH": str(bundle / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"}
-    with running(command, folder / "log", environment | {"ASRPACK_STATE": str(folder)}) as found:
+    environment = own_runtime(bundle) | {"ASRPACK_STATE": str(folder)}
+    with running(command, folder / "log", environment) as found:
         yield found
         assert found.stop() == 0
     assert KEY not in (folder / "log").read_text()

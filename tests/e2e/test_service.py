@@ -20,7 +20,7 @@ import soundfile
 from asrpack.runtime.audio import read_audio
 from tests.e2e.conftest import RECIPE, Workshop
 from tests.runtime.service.protocol_clients import funasr, funasr_text, vosk, wenet
-from tests.runtime.service.running import Running, running
+from tests.runtime.service.running import Running, own_runtime, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
 HUMAN = sorted((RECIPE.parent / "data" / "human").glob("*.wav"))
@@ -31,8 +31,7 @@ def serving(workshop: Workshop, bundle: Path, folder: Path) -> AbstractContextMa
     """By the bundle's own command line, from its folder alone."""
     keys = ["--identity", workshop.keys / "acme.key", "--trust", workshop.keys / "vendor.pub"]
     command = [sys.executable, "-m", "asrpack.runtime", "serve", bundle, *keys]
-    path = {"PYTHONPATH": str(bundle / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return running(command, folder / "log", path)
+    return running(command, folder / "log", own_runtime(bundle))
 
 
 def start(workshop: Workshop, bundle: Path, folder: Path) -> Iterator[Running]:

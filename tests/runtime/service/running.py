@@ -67,6 +67,15 @@ class Running:
         return self.process.wait(60)
 
 
+def own_runtime(bundle: Path) -> dict[str, str]:
+    """By which Python runs the code that a bundle ships, and not this checkout's."""
+    return {
+        "PYTHONPATH": str(bundle / "runtime"),
+        "PYTHONSAFEPATH": "1",  # else the working directory comes first
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
 @contextmanager
 def running(
     command: Sequence[str | Path],

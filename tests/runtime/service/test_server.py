@@ -25,7 +25,7 @@ from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.service.page import PAGE_PATHS
 from tests.runtime import tiny
 from tests.runtime.conftest import Sealed
-from tests.runtime.service.running import Running, answer, running, upload
+from tests.runtime.service.running import Running, answer, own_runtime, running, upload
 
 PATH = "/v1/audio/transcriptions"
 LIMITS = ["--max-body", "1", "--max-duration", "20", "--jobs", "4"]
@@ -50,7 +50,7 @@ def command(sealed: Sealed, *more: str) -> list[str | Path]:
 
 
 def environment(sealed: Sealed) -> dict[str, str]:
-    return {"PYTHONPATH": str(sealed.path / "runtime"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return own_runtime(sealed.path)
 
 
 @pytest.fixture(scope="module")
