@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +103,11 @@ class Cache:
     @contextlib.contextmanager
     def workspace(self, key: str) -> Iterator[Path]:
         """An empty folder to work in, gone afterwards. The key's lock must be held."""
-        folder = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=self._work))
-        (folder / "out").mkdir()
+        # Named before it is there: Ctrl-C may come at any time.
+        folder = self._work / f"{key}.{uuid.uuid4().hex}"
         try:
+            folder.mkdir(mode=0o700)
+            (folder / "out").mkdir()
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from asrpack.errors import InputError, UsageError
 
@@ -95,7 +95,7 @@ def _files(folder: Path) -> Iterator[Path]:
     Links come last: what is also there without one has its own name, whatever is linked.
     """
 
-    def refuse(error: OSError) -> None:
+    def refuse(error: OSError) -> NoReturn:
         raise InputError(
             f"cannot read the folder: {error.strerror}",
             code="audio-folder",
@@ -107,14 +107,19 @@ def _files(folder: Path) -> Iterator[Path]:
     tops = deque([folder])
     while tops:
         for parent, folders, names in os.walk(tops.popleft(), onerror=refuse):
-            place = Path(parent).stat()
+            try:
+                place = Path(parent).stat()
+            except OSError as error:
+                refuse(error)
             if (place.st_dev, place.st_ino) in seen:
                 folders.clear()
                 continue
             seen.add((place.st_dev, place.st_ino))
             yield from (Path(parent, name) for name in names)
             folders.sort()
-            tops += [item for name in folders if (item := Path(parent, name)).is_symlink()]
+            # Not is_symlink(), which raises where it may not look.
+            links = (name for name in folders if os.path.islink(Path(parent, name)))  # noqa: PTH114
+            tops += [Path(parent, name) for name in links]
 
 
 def possible_names(recording: NamedAudio, suffix: str) -> tuple[PurePath, PurePath]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
+from asrpack.errors import InputError
 from asrpack.runtime.recordings import find_recordings
 
 
@@ -27,3 +31,23 @@ def test_folders_that_are_linked(tmp_path: Path) -> None:
     assert others == 2
     found, others = find_recordings([given / "more"])
     assert [str(item.within) for item in found] == ["back/z/a.wav", "deep/b.wav"]
+
+
+def test_a_folder_that_may_be_listed_and_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "given/a/b/c.wav")
+    tmp_path.chmod(0o755)
+    (tmp_path / "given/a").chmod(0o644)
+    monkeypatch.chdir(tmp_path)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(InputError, match="cannot read the folder: Permission denied") as error:
+            find_recordings([Path("given")])
+    finally:
+        if root:
+            os.seteuid(0)
+        (tmp_path / "given/a").chmod(0o755)
+    assert error.value.place == "given/a/b"

@@ -28,6 +28,8 @@ _HEADER_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 30
 # With TLS, to the answer to what ends it.
 _GOODBYE_SECONDS = 10.0
+# Once the service stops, to a WebSocket's answer to its close frame.
+_CLOSE_SECONDS = 1.0
 # Once --drain is over, to say so to whom is cut off.
 _CUT_OFF_SECONDS = 2.0
 _HEADER_BYTES = 1 << 16
@@ -93,7 +95,8 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
     """
 
     def shutdown(self) -> None:
-        """Nobody is waited for who does not answer a close frame."""
+        """Nobody is waited for long who does not answer a close frame."""
+        self.close_timeout = _CLOSE_SECONDS
         if self.close_sent:
             super().shutdown()
 

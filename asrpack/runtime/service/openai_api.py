@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -10,9 +11,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from asrpack.errors import AsrpackError
 from asrpack.runtime.formats import segment_json, to_text, to_verbose_json
 from asrpack.runtime.service.context import Service, note_text, notes, while_connected
 from asrpack.runtime.service.errors import error_body
+from asrpack.runtime.service.logs import log
 from asrpack.runtime.service.openai_request import Fields, check_model, read_transcription
 from asrpack.runtime.service.subtitles_api import SUBTITLES, subtitles_response
 from asrpack.runtime.service.transcribing import Transcription, transcription
@@ -107,7 +110,11 @@ class _Transcriptions:
                         await _event(send, _segment(asked, len(texts), part))
                     texts.append(part.text)
                 part = await _next(found)
+        except ConnectionError:  # nobody reads it any more
+            raise
         except Exception as error:
+            if not isinstance(error, AsrpackError):
+                log("failed", logging.ERROR, error, id=notes(scope)["id"])
             notes(scope)["code"] = getattr(error, "code", "internal")
             await _event(send, error_body(error, notes(scope)["id"]))
         else:

@@ -23,7 +23,7 @@ from asrpack.runtime.service.conversation import Conversation, json_object, told
 from asrpack.runtime.service.errors import RequestError, error_response, status_of
 from asrpack.runtime.service.live import LiveStream, live_stream
 from asrpack.runtime.service.transcribing import read_file, transcription
-from asrpack.runtime.service.upload import no_space, read_body
+from asrpack.runtime.service.upload import read_body, told_of_space
 from asrpack.runtime.timed_text import TimedText
 
 # JSON is in memory as a whole while a worker reads it, unlike a form's file.
@@ -137,10 +137,9 @@ def _unpack(file: BinaryIO) -> None:
     audio = _audio_of(file.read())
     file.seek(0)
     file.truncate()
-    try:
+    with told_of_space():
         file.write(audio)
-    except OSError as error:
-        raise no_space(error) from None
+        file.flush()
 
 
 def _audio_of(body: bytes) -> bytes:

@@ -132,7 +132,9 @@ async def read_file(engine: Engine, function: Callable[[], T], meter: Meter | No
         return await asyncio.wrap_future(future)
     finally:
         if not (future.done() or future.cancel()):
+            late = asyncio.wrap_future(future)
+            late.add_done_callback(lambda _: late.cancelled() or late.exception())  # nobody's
             try:
-                await asyncio.wait([asyncio.wrap_future(future)])
+                await asyncio.wait([late])
             finally:
                 wait([future])

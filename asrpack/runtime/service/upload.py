@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import BinaryIO, cast
 
 from starlette.datastructures import FormData
@@ -19,7 +19,7 @@ from asrpack.runtime.service.engine import Engine
 from asrpack.runtime.service.errors import RequestError
 
 # More of a body than this is on disk.
-IN_MEMORY = 1 << 20
+_IN_MEMORY = 1 << 20
 # A client that sends nothing for so long, or less than that a second, is cut off.
 _IDLE_SECONDS = 10.0
 _LEAST_RATE = 1000.0
@@ -102,14 +102,13 @@ async def read_body(request: Request, max_body: int, uploads: Uploads) -> AsyncI
         ToolchainError: there is no room for it on this host.
         ClientDisconnect: the client left meanwhile.
     """
-    with uploads.one() as take, tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
+    with uploads.one() as take, spooled() as file:
         async for data in _bound(request, max_body, take).stream():
-            try:
+            with told_of_space():
                 file.write(data)
-            except OSError as error:
-                raise no_space(error) from None
-        file.seek(0)
-        yield cast(BinaryIO, file)
+        with told_of_space():
+            file.seek(0)
+        yield file
 
 
 @asynccontextmanager
@@ -139,7 +138,8 @@ async def read_form(request: Request, max_body: int, uploads: Uploads) -> AsyncI
 
 async def _form(request: Request) -> FormData:
     try:
-        return await request.form(max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
+        with told_of_space():
+            return await request.form(max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
     except (HTTPException, UnicodeError) as error:
         found = error.detail.rstrip(".") if isinstance(error, HTTPException) else str(error)
         raise RequestError(
@@ -147,17 +147,34 @@ async def _form(request: Request) -> FormData:
             code="form",
             remedy="send multipart/form-data as `curl -F` does, with one file",
         ) from None
+
+
+@contextmanager
+def spooled() -> Iterator[BinaryIO]:
+    """A file without a name, on disk beyond 1 MB, and gone afterwards."""
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+    try:
+        yield cast(BinaryIO, file)
+    finally:
+        with suppress(OSError):  # what had no room is written once more
+            file.close()
+
+
+@contextmanager
+def told_of_space() -> Iterator[None]:
+    """Around what writes to such a file, or makes it write what it holds back.
+
+    Raises:
+        ToolchainError: the host's folder for temporary files is full, or read-only.
+    """
+    try:
+        yield
     except OSError as error:
-        raise no_space(error) from None
-
-
-def no_space(error: OSError) -> ToolchainError:
-    """The host's folder for temporary files is full, or read-only."""
-    return ToolchainError(
-        f"the recording cannot be kept while it is read: {error.strerror}",
-        code="no-space",
-        remedy="tell the operator: TMPDIR must name a folder that can be written",
-    )
+        raise ToolchainError(
+            f"the recording cannot be kept while it is read: {error.strerror}",
+            code="no-space",
+            remedy="tell the operator: TMPDIR must name a folder that can be written",
+        ) from None
 
 
 def too_large(max_body: int) -> RequestError:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from starlette.types import Scope
 
@@ -15,7 +14,7 @@ from asrpack.runtime.rf64 import rf64_header
 from asrpack.runtime.service.context import Service
 from asrpack.runtime.service.live import LiveStream, Progress, live_stream
 from asrpack.runtime.service.transcribing import transcription
-from asrpack.runtime.service.upload import IN_MEMORY, no_space, too_large
+from asrpack.runtime.service.upload import spooled, told_of_space, too_large
 from asrpack.runtime.timed_text import TimedText
 
 
@@ -62,10 +61,8 @@ class WholeRecording:
                 raise audio_too_long(seconds, settings.max_duration, taker="this service")
         if self._bytes > settings.max_body:
             raise too_large(settings.max_body)
-        try:
+        with told_of_space():
             self._file.write(data)
-        except OSError as error:
-            raise no_space(error) from None
         return Progress()
 
     async def finish(self) -> TimedText:
@@ -74,9 +71,11 @@ class WholeRecording:
         Raises:
             AsrpackError: as :func:`transcription`.
         """
-        self._file.seek(0)
-        if self._rate is not None:
-            self._file.write(rf64_header(self._rate, self._bytes // 2))
+        with told_of_space():
+            self._file.seek(0)
+            if self._rate is not None:
+                self._file.write(rf64_header(self._rate, self._bytes // 2))
+                self._file.flush()
         async with transcription(
             self._service,
             self._scope,
@@ -122,5 +121,5 @@ async def whole_recording(
         UsageError: the method takes no hotwords.
     """
     service.engine.recognizer.search(service.method, hotwords)
-    with service.engine.job(spoken=True), tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-        yield WholeRecording(service, scope, cast(BinaryIO, file), rate, hotwords, nbest)
+    with service.engine.job(spoken=True), spooled() as file:
+        yield WholeRecording(service, scope, file, rate, hotwords, nbest)

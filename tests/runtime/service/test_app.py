@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import threading
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 import soundfile
 from starlette.types import Message
 
+from asrpack.errors import InputError
 from asrpack.runtime.audio import read_audio
 from asrpack.runtime.pieces import Piece
 from asrpack.runtime.recognizer import Recognizer
+from asrpack.runtime.service.transcribing import read_file
 from tests.runtime import tiny
 from tests.runtime.service.in_process import make_app, request
 from tests.runtime.service.running import upload
@@ -122,3 +125,28 @@ def test_what_nobody_waits_for_is_not_recognised(
     assert engine.waiting() == (0, 0.0)
     assert recognised == []
     assert [message["status"] for message in sent if "status" in message] == [499]
+
+
+def test_nobody_hears_of_a_file_that_fails_once_its_client_left(
+    recognizer: Recognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, engine = make_app(recognizer)
+    begun, left = threading.Event(), threading.Event()
+
+    def read() -> None:
+        begun.set()
+        left.wait()
+        raise InputError("the audio is cut short", code="audio-truncated", place="a.wav", remedy="")
+
+    async def leave() -> None:
+        reading = asyncio.create_task(read_file(engine, read))
+        await asyncio.to_thread(begun.wait)
+        reading.cancel()
+        asyncio.get_running_loop().call_later(0.1, left.set)
+        await asyncio.wait([reading])
+        assert reading.cancelled()
+
+    asyncio.run(leave())
+    gc.collect()
+    engine.close()
+    assert caplog.records == []

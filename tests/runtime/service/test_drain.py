@@ -76,6 +76,25 @@ def test_a_stream_goes_on_to_its_text_and_no_other_begins(
     assert server.lines()[-1]["event"] == "stopped"
 
 
+def test_who_does_not_answer_a_close_frame_is_not_waited_for(
+    streaming_sealed: Sealed, tmp_path: Path
+) -> None:
+    start = command(streaming_sealed, "--drain", "300")
+    with (
+        running(start, tmp_path / "log", environment(streaming_sealed)) as server,
+        server.connect() as idle,
+    ):
+        idle.sendall(
+            b"GET /vosk HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert b"101" in idle.recv(1000)
+        server.process.terminate()
+        assert b"try again in" in idle.recv(1000)
+        assert server.process.wait(8) == 0
+
+
 def test_what_takes_longer_is_cut_off_and_told(streaming_sealed: Sealed, tmp_path: Path) -> None:
     """A stream that does not end, with audio unread, and an upload that does not."""
     start = command(streaming_sealed, "--drain", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import select
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from tests.runtime.conftest import Sealed
+from tests.runtime.service.protocol_clients import closed
 from tests.runtime.service.running import Running, answer, running, upload
 from tests.runtime.service.test_server import SOUND, TEXT, command, environment, post
 
@@ -97,3 +99,29 @@ def test_the_recording_takes_the_place_of_the_json_that_it_was_in(server: Runnin
     body = json.dumps({"audio": base64.b64encode(SOUND + bytes(10 * MEGABYTE)).decode()})
     found = httpx.post(f"{server.url}/paddlespeech/asr", content=body, timeout=60)
     assert found.json()["result"]["transcription"] == TEXT
+
+
+@pytest.fixture(scope="module")
+def cramped(sealed_once: Sealed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """No file of it may have more than some bytes over a megabyte, as where a disk is full."""
+    log = tmp_path_factory.mktemp("cramped") / "log"
+    limited = ["prlimit", f"--fsize={MEGABYTE + 5000}", *command(sealed_once)]
+    with running(limited, log, environment(sealed_once)) as found:
+        yield found
+        assert not [line for line in found.lines() if line["event"] == "failed"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("more", [6000, MEGABYTE])
+def test_a_disk_without_room_is_told(cramped: Running, path: str, more: int) -> None:
+    kind, start = PATHS[path]
+    body = start + b"A" * (MEGABYTE + more)
+    found = httpx.post(cramped.url + path, content=body, headers={"content-type": kind}, timeout=60)
+    assert found.status_code == 507 and "TMPDIR must name a folder" in found.text
+
+
+def test_it_is_told_of_what_is_spoken_too(cramped: Running) -> None:
+    packets = [bytes(3200)] * (MEGABYTE // 3200 + 10)
+    _, close = asyncio.run(closed(cramped.url.replace("http", "ws") + "/vosk", packets))
+    assert close.code == 1008 and "TMPDIR must name a folder" in close.reason
+    assert cramped.logged(event="request", code="no-space", path="/vosk")
