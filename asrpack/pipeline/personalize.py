@@ -256,7 +256,8 @@ def _relayed(queue: Any, build: str, listen: Listener) -> Iterator[Any]:
     try:
         yield queue
     finally:
-        queue.put(None)
+        # A process that was killed amid a message keeps others from sending, for ever.
+        threading.Thread(target=queue.put, args=(None,), daemon=True).start()
         thread.join(timeout=1)
 
 
