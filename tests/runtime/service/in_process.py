@@ -60,6 +60,18 @@ def make_app(recognizer: Recognizer, **options: Any) -> tuple[ASGIApp, Engine]:
     return build_app(Service(engine, ABOUT, settings, method, None, metrics, uploads)), engine
 
 
+def form_scope(path: str) -> dict[str, Any]:
+    """A request with a form, whose parts :func:`tests.runtime.service.running.upload` has."""
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+    }
+
+
 def request(app: ASGIApp, method: str, path: str, **more: Any) -> httpx.Response:
     """One request."""
 

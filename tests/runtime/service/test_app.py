@@ -19,7 +19,7 @@ from asrpack.runtime.pieces import Piece
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.service.transcribing import read_file
 from tests.runtime import tiny
-from tests.runtime.service.in_process import make_app, request
+from tests.runtime.service.in_process import form_scope, make_app, request
 from tests.runtime.service.running import upload
 from tests.runtime.service.test_server import PATH, recorded
 
@@ -108,15 +108,7 @@ def test_what_nobody_waits_for_is_not_recognised(
             return read(step, meter)
 
         engine.read = read_then_hold  # type: ignore[method-assign]
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": PATH,
-            "raw_path": PATH.encode(),
-            "query_string": b"",
-            "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
-        }
-        await app(scope, receive, send)
+        await app(form_scope(PATH), receive, send)
 
     asyncio.run(asyncio.wait_for(talk(), 60))
     assert engine.running == 0

@@ -12,7 +12,7 @@ from starlette.types import Message
 from asrpack.runtime.recognizer import Recognizer
 from asrpack.runtime.service import gateway, openai_api
 from tests.runtime import tiny
-from tests.runtime.service.in_process import make_app
+from tests.runtime.service.in_process import form_scope, make_app
 from tests.runtime.service.running import upload
 from tests.runtime.service.test_server import PATH, SOUND
 
@@ -28,15 +28,7 @@ def answered(send: Callable[[Message], Awaitable[None]]) -> None:
     async def receive() -> Message:
         return coming.pop() if coming else await asyncio.Event().wait()  # type: ignore[func-returns-value]
 
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": PATH,
-        "raw_path": PATH.encode(),
-        "query_string": b"",
-        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
-    }
-    asyncio.run(asyncio.wait_for(app(scope, receive, send), 60))
+    asyncio.run(asyncio.wait_for(app(form_scope(PATH), receive, send), 60))
     assert engine.running == 0
     engine.close()
 
